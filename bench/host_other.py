@@ -175,7 +175,7 @@ async def storm(folder: str, count: str, rate: str) -> None:
     from midflight.journal.base import Summary
 
     async with Journal(Path(folder)) as kept:
-        await kept.register("")
+        await kept.host.register("")
         sessions = []
         for number in range(int(count)):
             options = Options.build(agent="fake", cwd="/")
@@ -193,12 +193,12 @@ async def storm(folder: str, count: str, rate: str) -> None:
                 tell("ready")
             if time.monotonic() - beat > BEAT_S:
                 beat = time.monotonic()
-                await kept.beat()
+                await kept.host.beat()
             told += 1 / float(rate)
             await asyncio.sleep(max(0.0, told - time.monotonic()))
         for record, _ in sessions:
             await record.close()
-        await kept.leave()
+        await kept.host.leave()
 
 
 async def choir(folder: str, count: str) -> None:

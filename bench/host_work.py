@@ -51,7 +51,7 @@ async def writing(
     They write as fast as they can, each event of one after that of the others.
     """
     async with Journal(where) as kept:
-        await kept.register("")
+        await kept.host.register("")
         records, told = [], []
         for number in range(sessions):
             row, record = await kept.create(f"s-{number}", Options.build(agent="fake", cwd="/"))
@@ -71,7 +71,7 @@ async def writing(
         yield write
         for record in records:
             await record.close()
-        await kept.leave()
+        await kept.host.leave()
 
 
 def rows(sessions: Iterable[str], turns: int) -> list[tuple[Any, ...]]:

@@ -37,7 +37,7 @@ EVENTS: list[e.Event] = [
 async def write(folder: Path) -> None:
     """Make a journal with one session that was cut in the middle."""
     async with Journal(folder) as journal:
-        await journal.register("")
+        await journal.host.register("")
         options = Options.build(agent="fake", cwd="/", env={"TOKEN": "secret"}, max_turns=3)
         _, holding = await journal.create("golden", options, id=ID, parent="orchestrator")
         for seq, event in enumerate(EVENTS, 1):

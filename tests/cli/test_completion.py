@@ -86,10 +86,10 @@ NAMING = [
 @pytest.mark.usefixtures("state")
 async def test_session_is_offered_wherever_one_is_named() -> None:
     async with Journal() as journal:
-        await journal.register("")
+        await journal.host.register("")
         for name in ("fix-this", "fix-that"):
             await (await begin(journal, name)).close()
-        await journal.leave()
+        await journal.host.leave()
     assert sorted(newest_names(choose())) == ["fix-that", "fix-this"]
     for line in NAMING:
         assert candidates([*line.split(), "fix-thi"]) == ["fix-this"], line
@@ -112,9 +112,9 @@ def test_file_that_is_no_journal_has_no_names(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("state")
 async def test_name_loads_nothing_slow() -> None:
     async with Journal() as journal:
-        await journal.register("")
+        await journal.host.register("")
         await (await begin(journal, "fix-this")).close()
-        await journal.leave()
+        await journal.host.leave()
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-X", "importtime", "-m", "midflight.cli.main", "__complete", "show", ""],

@@ -185,12 +185,12 @@ async def said(journal: Journal, folder: Path, name: str, *texts: str, role: Rol
 @pytest.mark.usefixtures("state")
 async def test_messages_of_this_folder_come_before_those_of_others(project: Path) -> None:
     async with Journal() as journal:
-        await journal.register("")
+        await journal.host.register("")
         await said(journal, project, "here", "first", "second", "first")
         await said(journal, project.parent, "there", "/cost")
         await said(journal, project, "agent", "by an agent", role="agent")
         await said(journal, project, "program", "by a program", role="program")
-        await journal.leave()
+        await journal.host.leave()
     history = LineHistory(project, lambda: False)
     history.append_string("typed here")
     found = [text async for text in history.load()]

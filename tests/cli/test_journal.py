@@ -37,9 +37,9 @@ async def team(tmp_path: Path) -> str:
     """Return a journal in another folder, with one session."""
     folder = tmp_path / "team"
     async with Journal(folder) as journal:
-        await journal.register("")
+        await journal.host.register("")
         await (await begin(journal, "of-the-team")).close()
-        await journal.leave()
+        await journal.host.leave()
     return str(folder)
 
 

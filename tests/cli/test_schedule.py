@@ -63,13 +63,13 @@ def fire(*names: str, now: float) -> None:
 
     async def run() -> None:
         async with Journal() as journal:
-            await journal.register("", fires=True)
+            await journal.host.register("", fires=True)
             for name in names:
                 await journal.schedules.add(daily(name))
             firing = Firing(journal, Begins(), Clock(now))
             await firing.look()
             await firing.settled()
-            await journal.leave()
+            await journal.host.leave()
 
     asyncio.run(run())
 

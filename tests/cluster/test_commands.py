@@ -183,7 +183,7 @@ async def test_message_for_an_owner_that_dies_is_carried_out_here_once(
     await taken.wait()
     host._tasks.cancel()  # noqa: SLF001 - it does not beat any more
     sql(server, "UPDATE sessions SET machine = NULL")
-    silence(server, journal_of(host).host)
+    silence(server, journal_of(host).host.id)
 
     outcome = await sending
 

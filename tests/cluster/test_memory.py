@@ -54,7 +54,7 @@ class Machines:
     ) -> tuple[Host, Session]:
         """Have the host before hang, and resume the session on a machine."""
         before._tasks.cancel()  # noqa: SLF001 - it does not beat any more
-        silence(self.server, journal_of(before).host)
+        silence(self.server, journal_of(before).host.id)
         host = await self._open(name)
         have(monkeypatch, self._model.env(self.home(name)))
         return host, await host.session(session)

@@ -147,7 +147,7 @@ async def test_session_at_rest_is_answered_for_by_any_host_there(
     for one in (host, other):
         assert "+by the session" in (await client.diff(session.id)).diff
         one._tasks.cancel()  # noqa: SLF001 - it does not beat any more
-        silence(server, journal_of(one).host)
+        silence(server, journal_of(one).host.id)
 
     with pytest.raises(Conflict, match=f"is at rest on {ELSEWHERE}, and no host is up there"):
         await client.diff(session.id)
@@ -173,7 +173,7 @@ async def test_agent_gets_no_answer_about_what_it_has_not_begun(begin: Begin, ho
     agent = Sender(who=Who(role="agent", door="mcp"), inside=("another",))
     for number, question in enumerate((q.AskDiff(), q.AskAgent(), q.DoWorktree(action="merge"))):
         await journal.inbox.put(
-            session.id, f"q{number}", q.encode(question), agent, asked=journal.host
+            session.id, f"q{number}", q.encode(question), agent, asked=journal.host.id
         )
         result = await result_in(journal, session.id, f"q{number}")
         assert (result.answer, (result.error or {})["code"]) == (None, "not_allowed")
@@ -184,7 +184,7 @@ async def test_question_that_is_none_is_an_error(begin: Begin, host: Host, text:
     _, session = await begin()
     journal = journal_of(host)
     me = Sender(who=Who(role="user", door="command"))
-    await journal.inbox.put(session.id, "q1", text, me, asked=journal.host)
+    await journal.inbox.put(session.id, "q1", text, me, asked=journal.host.id)
     result = await result_in(journal, session.id, "q1")
     assert (result.error or {})["code"] == "invalid_input"
 
@@ -216,7 +216,7 @@ async def test_asker_of_a_host_that_dies_is_told(
     asking = asyncio.ensure_future(client.diff(session.id))
     await asked.wait()
     host._tasks.cancel()  # noqa: SLF001 - it does not beat any more
-    silence(server, journal_of(host).host)
+    silence(server, journal_of(host).host.id)
 
     with pytest.raises(HostGone, match="has ended"):
         await asking

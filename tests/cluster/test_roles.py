@@ -131,7 +131,7 @@ async def test_host_of_its_person_answers_for_a_session_at_rest(
     answer, asked = Answers.answer, list[str | None]()
 
     async def note(answers: Answers, entry: InboxEntry, *more: Any) -> Any:
-        asked.append(answers._journal.host)  # noqa: SLF001 - which one it is
+        asked.append(answers._journal.host.id)  # noqa: SLF001 - which one it is
         return await answer(answers, entry, *more)
 
     monkeypatch.setattr(Answers, "answer", note)
@@ -139,4 +139,4 @@ async def test_host_of_its_person_answers_for_a_session_at_rest(
         async with connect(role(person), door="command") as client:
             with pytest.raises(MidflightError, match="git"):
                 await client.diff(session.id)
-    assert asked == [journal_of(host).host] * 2
+    assert asked == [journal_of(host).host.id] * 2

@@ -167,7 +167,7 @@ async def test_hanging_disk_is_not_waited_for_and_the_rest_is_named(
     host: Host, begin: Begin, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("midflight.session.recorder.CLOSE_S", 0.2)
-    monkeypatch.setattr("midflight.journal.journal.GIVE_BACK_S", 0.1)
+    monkeypatch.setattr("midflight.journal.lease.GIVE_BACK_S", 0.1)
     model, session = await begin([Wait("go"), Text("one")])
     message = await session.send("go")
     await model.reached("go")
@@ -199,7 +199,7 @@ async def test_hanging_disk_keeps_no_client_waiting_for_a_session(
         for name in ("first", "second"):
             with pytest.raises(StoreFailed, match="has not answered for 0 seconds"):
                 await host.dispatch("do it", id=name, **given)
-    await journal_of(host).beat()
+    await journal_of(host).host.beat()
     with pytest.raises(NotFound):  # nobody waited for it any more when its turn came
         await journal_of(host).find("second", exact=True)
 
@@ -235,7 +235,7 @@ async def test_host_that_was_given_up_is_fenced_and_ends_its_agents(
     other = await open_host()
     kept = await journal_of(other).events(session.id, 0, None)
     assert kept[-1].type == "session.ended"
-    assert [one.id for one in await journal_of(other).hosts()] == [journal_of(other).host]
+    assert [one.id for one in await journal_of(other).hosts()] == [journal_of(other).host.id]
     assert not is_there(host.address())
     with pytest.raises(LeaseLost):
         await session.send("more")
@@ -271,7 +271,7 @@ async def test_host_that_was_forgotten_is_a_host_again(
 
     await session.over()
     assert {one.id for one in await client.hosts()} == {
-        journal_of(one).host for one in (host, other)
+        journal_of(one).host.id for one in (host, other)
     }
     assert all(one.alive for one in await client.hosts())
     assert other.live() == []
@@ -453,7 +453,7 @@ async def test_clock_that_is_set_changes_nothing(
     other = await open_host()
     with pytest.raises(LeaseHeld):
         await other.session(session.id)
-    await journal_of(host).beat()
+    await journal_of(host).host.beat()
     for _ in range(10):
         assert (await call(host.address(), "/healthz"))[0] == 200
     assert session.pending == (asked,)
@@ -498,7 +498,7 @@ async def test_status_of_a_dead_host_is_not_shown(host: Host, begin: Begin, stat
         (info,) = await client.sessions()
         assert (info.status, info.host, info.pending) == ("idle", None, ())
         assert await client.sessions(status="running") == []
-    await journal_of(host).beat()
+    await journal_of(host).host.beat()
 
 
 async def test_six_copies_of_a_message_are_one_message(host: Host, begin: Begin) -> None:

@@ -12,7 +12,7 @@ from tests.support.host import journal_of, table_of
 
 from midflight.errors import AgentUnavailable, HostGone
 from midflight.host import Host
-from midflight.journal import Journal
+from midflight.journal.own_host import OwnHost
 from midflight.options import Options
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text
@@ -134,9 +134,9 @@ async def test_failed_duty_is_logged_and_done_again(
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
     monkeypatch.setattr("midflight.host.housekeeping.BEAT_S", 0.5)  # a beat has as long
-    beat, rounds, again = Journal.beat, 0, asyncio.Event()
+    beat, rounds, again = OwnHost.beat, 0, asyncio.Event()
 
-    async def fail_once(self: Journal) -> None:
+    async def fail_once(self: OwnHost) -> None:
         nonlocal rounds
         rounds += 1
         if rounds == 1:
@@ -144,7 +144,7 @@ async def test_failed_duty_is_logged_and_done_again(
         await beat(self)
         again.set()
 
-    monkeypatch.setattr(Journal, "beat", fail_once)
+    monkeypatch.setattr(OwnHost, "beat", fail_once)
     await open_host()
     await again.wait()
     assert [str(each["exception"]) for each in told] == ["the first one"]

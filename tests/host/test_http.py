@@ -581,7 +581,7 @@ async def test_agent_learns_nothing_of_its_host(host: Host, begin: Begin) -> Non
     assert "PATH=" in seen
     assert "socket" not in seen
     assert f"MIDFLIGHT_SESSION={session.id}" in seen  # which opens nothing
-    for secret in (host.address(), Path(host.address()).name, journal_of(host).host or ""):
+    for secret in (host.address(), Path(host.address()).name, journal_of(host).host.id or ""):
         assert secret not in seen
 
 

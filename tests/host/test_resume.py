@@ -242,12 +242,12 @@ async def test_resumed_session_gets_its_servers_from_the_environment(
     secret = "s3cret-0123456789"
     servers = {"tools": {"command": "server", "args": ["--token", secret]}}
     async with Journal(state) as journal:
-        await journal.register("/x.sock")
+        await journal.host.register("/x.sock")
         record = await begin(journal, mcp_servers=servers)
         row = await journal.find(record.session)
         files = [path.read_bytes() for path in state.glob("journal*")]  # noqa: ASYNC240 - few
         assert not any(secret.encode() in content for content in files)
-        await journal.leave()
+        await journal.host.leave()
     secrets = SessionSecrets()
     with pytest.raises(Conflict, match=r"needs tools\.args") as caught:
         secrets.options(row)

@@ -101,10 +101,10 @@ async def test_starter_that_hangs_is_not_waited_for_long(
 async def let_disk_hang(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a host beat no more; what it was writing is written first."""
     journal = host._journal  # noqa: SLF001 - whose disk it is
-    beat = journal.beat
-    monkeypatch.setattr(journal, "beat", asyncio.Event().wait)
+    beat = journal.host.beat
+    monkeypatch.setattr(journal.host, "beat", asyncio.Event().wait)
     await beat()
-    journal.valid_until = 0.0
+    journal.host.valid_until = 0.0
 
 
 @pytest.mark.parametrize("what", ["not taking", "environment", "park time", "full", "no beat"])
@@ -150,7 +150,7 @@ async def test_warm_agent_is_for_who_needs_a_host_of_that_kind(
 async def test_host_that_is_closing_takes_no_session(open_host: Hosts) -> None:
     host = await open_host(kind=own_kind(), taking=True)
     journal = host._journal  # noqa: SLF001 - whose id is the key
-    path = f"/healthz?takes={own_kind().mark(journal.host or '')}"
+    path = f"/healthz?takes={own_kind().mark(journal.host.id or '')}"
     assert (await call(host.address(), path))[1]["takes"] is True
     host._sessions.closing = True  # noqa: SLF001
     assert (await call(host.address(), path))[1]["takes"] is False

@@ -123,9 +123,9 @@ async def test_error_of_an_older_host_names_it_and_what_ends_it(
     state: Path, wire: int | None, command: c.Command
 ) -> None:
     async with Journal(state) as journal:
-        await journal.register("")
+        await journal.host.register("")
         session = (await begin_in_journal(journal)).session
-        await journal.leave()
+        await journal.host.leave()
     async with sick_host(state, "refuses"), connect(state) as client:
         sql(state, "UPDATE hosts SET wire = :wire", wire=wire)
         with pytest.raises(Conflict if wire is None else InvalidInput) as refused:

@@ -136,7 +136,7 @@ async def open_host(tmp_path: Path) -> AsyncIterator[Hosts]:
 
         async def open_one(where: str | Path, address: str = "/a.sock") -> Journal:
             journal = await stack.enter_async_context(Journal(where, state=tmp_path / "sockets"))
-            await journal.register(address)
+            await journal.host.register(address)
             return journal
 
         yield open_one

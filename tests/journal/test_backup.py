@@ -31,7 +31,7 @@ async def test_sessions_go_on_from_a_dump_in_another_database(
     """It is taken by the owner while a host writes; roles, and what is whose, come with it."""
     schema, place = server.rpartition("%3D")[2], str(postgresql)
     async with Journal(role("ada"), state=tmp_path / "s") as ada:
-        await ada.register("/a.sock")
+        await ada.host.register("/a.sock")
         record = await begin(ada)
         add(record, e.MessageAccepted(message="m", text="go", delivery="steer"))
         await record.written()
@@ -41,8 +41,8 @@ async def test_sessions_go_on_from_a_dump_in_another_database(
         _run("pg_dump", "-h", place, "-Fc", "-n", schema, "-f", dump, "postgres")
         add(record, e.Text(text="after the dump"))
         await record.written()
-        host = ada.host
-        await ada.leave()
+        host = ada.host.id
+        await ada.host.leave()
 
     _run("createdb", "-h", place, "-O", "midflight", schema)
     try:
@@ -50,10 +50,10 @@ async def test_sessions_go_on_from_a_dump_in_another_database(
         silence(server.replace("/postgres?", f"/{schema}?"), host)  # as time does
         anew = role("ada").replace("/postgres?", f"/{schema}?")
         async with Journal(anew, state=tmp_path / "t") as again:
-            await again.register("/b.sock")
+            await again.host.register("/b.sock")
             row, taken, past = await again.take(record.session)
             assert (row.name, row.seq, len(past.events)) == ("fix", 2, 2)
-            assert [entry.id for entry in await again.inbox.take(str(again.host), ())] == ["k"]
+            assert [entry.id for entry in await again.inbox.take(str(again.host.id), ())] == ["k"]
             add(taken, e.Text(text="on"))
             await taken.written()
             await taken.close()

@@ -25,7 +25,7 @@ class Rig:
     async def open(self, address: str) -> AsyncIterator[Journal]:
         """Open it, and register as a host."""
         async with Journal(self._where, state=self._state) as journal:
-            await journal.register(address)
+            await journal.host.register(address)
             yield journal
 
     def stored(self, session: str) -> list[int]:

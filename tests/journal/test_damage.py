@@ -151,7 +151,7 @@ async def test_damaged_page_ends_all_writing_and_spares_the_readable(
 ) -> None:
     folder = tmp_path / "state"
     async with Journal(folder) as first:
-        await first.register("")
+        await first.host.register("")
         sound = await begin(first, "sound")
         broken = await begin(first, "broken")
         add(broken, *(e.Text(text=f"{n}" * 3000) for n in range(30)))

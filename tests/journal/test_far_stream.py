@@ -39,7 +39,7 @@ class Owner(NamedTuple):
         """Wait until a stream is wanted, which is none of those before."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                wanted = (await self.journal.readers.wanted(self.journal.host or "")).wanted
+                wanted = (await self.journal.readers.wanted(self.journal.host.id or "")).wanted
                 for stream in wanted:
                     if stream not in but:
                         return stream

@@ -226,7 +226,7 @@ async def cut(where: str, open_host: Hosts) -> tuple[Journal, RunInfo]:
     await firing.look()
     [run] = await other.schedules.runs((await other.schedules.find("morning")).id, 9)
     assert run.state == "starting"
-    silence(where, hung.host)
+    silence(where, hung.host.id)
     return other, run
 
 
@@ -260,7 +260,7 @@ async def test_host_that_wakes_up_does_not_overrule_the_other(where: str, open_h
         await goes_on.wait()
 
     await firing.look()
-    silence(where, hung.host)
+    silence(where, hung.host.id)
     taking = Firing(other, take, Clock())
     await taking.look()
     await taken.wait()
@@ -326,7 +326,7 @@ async def test_journal_tells_whether_anybody_fires(where: str, open_host: Hosts)
     journal = await open_host(where)
     assert not await journal.schedules.is_fired()
     async with Journal(where, state=Path(journal.socket_path()).parent) as serving:
-        await serving.register("", fires=True)
+        await serving.host.register("", fires=True)
         assert await journal.schedules.is_fired()
-        silence(where, serving.host)
+        silence(where, serving.host.id)
         assert not await journal.schedules.is_fired()

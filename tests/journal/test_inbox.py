@@ -28,15 +28,15 @@ async def _put(journal: Journal, session: str, id: str, text: str = "hello") -> 
 
 
 async def _take(journal: Journal, *busy: str) -> list[str]:
-    assert journal.host is not None
-    return [entry.id for entry in await journal.inbox.take(journal.host, busy)]
+    assert journal.host.id is not None
+    return [entry.id for entry in await journal.inbox.take(journal.host.id, busy)]
 
 
 async def test_owner_takes_what_was_said_as_it_was_said(journal: Journal) -> None:
     session = (await begin(journal)).session
     await _put(journal, session, "m1", "odd: \0 \U0001f600 ' \" \\")
 
-    (entry,) = await journal.inbox.take(journal.host or "", ())
+    (entry,) = await journal.inbox.take(journal.host.id or "", ())
 
     command = c.decode(entry.command)
     assert command == c.Send(text="odd: \0 \U0001f600 ' \" \\", id="m1")
@@ -56,25 +56,25 @@ async def test_sender_s_clock_may_be_an_hour_off(
     with monkeypatch.context() as patched:
         patched.setattr("time.time", lambda: right() + off)
         await _put(journal, session, "m1")
-        await journal.inbox.put(session, "q1", b"{}", SENDER, asked=journal.host)
-    command, question = await journal.inbox.take(journal.host or "", ())
+        await journal.inbox.put(session, "q1", b"{}", SENDER, asked=journal.host.id)
+    command, question = await journal.inbox.take(journal.host.id or "", ())
     assert abs(right() - command.given) < abs(off) / 2
     assert abs(right() - question.given) < abs(off) / 2
 
     await journal.inbox.finish(question, CommandResult(answer={}))
-    await journal.inbox.put(session, "q2", b"{}", SENDER, asked=journal.host)
+    await journal.inbox.put(session, "q2", b"{}", SENDER, asked=journal.host.id)
     with monkeypatch.context() as patched:
         patched.setattr("time.time", lambda: right() + off)
-        await journal.inbox.take(journal.host or "", {session})
+        await journal.inbox.take(journal.host.id or "", {session})
     assert await journal.inbox.result(session, "q1") is not None
 
 
 async def test_sender_learns_what_the_command_has_come_to(journal: Journal) -> None:
     session = (await begin(journal)).session
-    assert journal.host is not None
+    assert journal.host.id is not None
     await _put(journal, session, "m1")
     await _put(journal, session, "m2")
-    done, refused = await journal.inbox.take(journal.host, ())
+    done, refused = await journal.inbox.take(journal.host.id, ())
 
     outcome = Outcome(seq=7, message="m1", number=1, state="accepted")
     await journal.inbox.finish(done, CommandResult(outcome=outcome))
@@ -97,7 +97,7 @@ async def test_reply_to_no_address_keeps_nobody_from_the_outcome(journal: Journa
     session = (await begin(journal)).session
     command = c.encode(c.Send(text="hello", id="m1"))
     await journal.inbox.put(session, "m1", command, SENDER, reply_to=to)
-    (entry,) = await journal.inbox.take(journal.host or "", ())
+    (entry,) = await journal.inbox.take(journal.host.id or "", ())
 
     await journal.inbox.finish(entry, CommandResult(outcome=Outcome(seq=2)))
 
@@ -111,12 +111,12 @@ async def test_question_is_taken_by_the_host_that_is_asked_and_no_other(
     record = await begin(journal)
     other = await open_host(where)
     await record.close()
-    await journal.inbox.put(record.session, "q1", b"{}", SENDER, asked=other.host)
-    assert await journal.inbox.take(journal.host or "", ()) == []
+    await journal.inbox.put(record.session, "q1", b"{}", SENDER, asked=other.host.id)
+    assert await journal.inbox.take(journal.host.id or "", ()) == []
 
-    (entry,) = await other.inbox.take(other.host or "", ())
+    (entry,) = await other.inbox.take(other.host.id or "", ())
     assert (entry.id, entry.asked) == ("q1", True)
-    assert await other.inbox.take(other.host or "", ()) == []
+    assert await other.inbox.take(other.host.id or "", ()) == []
     await other.inbox.finish(entry, CommandResult(answer={"found": [1]}))
     assert await journal.inbox.result(record.session, "q1") == CommandResult(answer={"found": [1]})
 
@@ -127,8 +127,8 @@ async def test_question_is_taken_by_the_host_that_is_asked_and_no_other(
 async def test_answer_that_nobody_reads_goes_with_time(where: str, journal: Journal) -> None:
     session = (await begin(journal)).session
     for number in range(2):
-        await journal.inbox.put(session, f"q{number}", b"{}", SENDER, asked=journal.host)
-        (entry,) = await journal.inbox.take(journal.host or "", ())
+        await journal.inbox.put(session, f"q{number}", b"{}", SENDER, asked=journal.host.id)
+        (entry,) = await journal.inbox.take(journal.host.id or "", ())
         await journal.inbox.finish(entry, CommandResult(answer=number))
         sql(where, "UPDATE inbox SET given = given - 10000")
 
@@ -138,10 +138,10 @@ async def test_answer_that_nobody_reads_goes_with_time(where: str, journal: Jour
 async def test_same_id_twice_is_one_command(where: str, journal: Journal) -> None:
     """Also after it was carried out, when its text is not kept any more."""
     session = (await begin(journal)).session
-    assert journal.host is not None
+    assert journal.host.id is not None
     await _put(journal, session, "m1")
     await _put(journal, session, "m1")
-    (entry,) = await journal.inbox.take(journal.host, ())
+    (entry,) = await journal.inbox.take(journal.host.id, ())
     await journal.inbox.finish(entry, CommandResult(outcome=Outcome(seq=2)))
 
     await _put(journal, session, "m1")
@@ -167,7 +167,7 @@ async def test_commands_of_many_senders_are_taken_in_one_order(
 
     async def take() -> None:
         while len(taken) < 30:
-            found = await journal.inbox.take(journal.host or "", ())
+            found = await journal.inbox.take(journal.host.id or "", ())
             taken.extend((entry.session, entry.number, entry.id) for entry in found)
             for entry in found:
                 await journal.inbox.finish(entry, CommandResult(outcome=Outcome(seq=1)))
@@ -208,29 +208,29 @@ async def test_what_a_dead_owner_has_taken_is_taken_by_the_next(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
     """The late one does not settle it any more."""
-    assert journal.host is not None
+    assert journal.host.id is not None
     session = (await begin(journal)).session
     await _put(journal, session, "m1")
-    (late,) = await journal.inbox.take(journal.host, ())
+    (late,) = await journal.inbox.take(journal.host.id, ())
     assert await _take(journal, session) == []
     other = await open_host(where)
     assert await _take(other) == []
-    silence(where, journal.host)
+    silence(where, journal.host.id)
 
     await other.take(session)
 
-    (entry,) = await other.inbox.take(other.host or "", ())
+    (entry,) = await other.inbox.take(other.host.id or "", ())
     assert (entry.id, entry.generation) == ("m1", late.generation + 1)
     await journal.inbox.finish(late, CommandResult(outcome=Outcome(seq=9)))
     assert await other.inbox.result(session, "m1") is None
 
 
 async def test_command_that_nobody_has_carried_out_is_taken_back(journal: Journal) -> None:
-    assert journal.host is not None
+    assert journal.host.id is not None
     session = (await begin(journal)).session
     await _put(journal, session, "m1")
     await _put(journal, session, "m2")
-    (_, done) = await journal.inbox.take(journal.host, ())
+    (_, done) = await journal.inbox.take(journal.host.id, ())
     await journal.inbox.finish(done, CommandResult(outcome=Outcome(seq=2)))
 
     assert await journal.inbox.withdraw(session, "m1")

@@ -21,9 +21,9 @@ from midflight.journal import TTL_S, Journal
 
 async def _lose_beat(where: str, journal: Journal) -> None:
     """Let a host look as if it had hung for a while."""
-    assert journal.host is not None
-    silence(where, journal.host)
-    assert {host.id: host.alive for host in await journal.hosts()}[journal.host] is False
+    assert journal.host.id is not None
+    silence(where, journal.host.id)
+    assert {host.id: host.alive for host in await journal.hosts()}[journal.host.id] is False
 
 
 @fault("D4")
@@ -37,8 +37,8 @@ async def test_refused_taker_learns_the_process_of_the_owner(
         await other.take(record.session)
 
     assert f"process {os.getpid()}" in held.value.owner
-    assert journal.host is not None
-    assert journal.host in held.value.owner
+    assert journal.host.id is not None
+    assert journal.host.id in held.value.owner
 
 
 async def test_session_that_was_given_back_is_free(
@@ -50,7 +50,7 @@ async def test_session_that_was_given_back_is_free(
 
     row, taken, _ = await other.take(record.session)
 
-    assert (row.host, taken.generation) == (other.host, 2)
+    assert (row.host, taken.generation) == (other.host.id, 2)
 
 
 async def test_host_that_leaves_is_forgotten(
@@ -59,10 +59,10 @@ async def test_host_that_leaves_is_forgotten(
     record = await begin(journal)
     other = await open_host(where)
 
-    await journal.leave()
+    await journal.host.leave()
 
     await other.take(record.session)
-    assert [host.id for host in await other.hosts()] == [other.host]
+    assert [host.id for host in await other.hosts()] == [other.host.id]
 
 
 async def test_host_that_was_not_heard_to_leave_comes_again(
@@ -71,11 +71,11 @@ async def test_host_that_was_not_heard_to_leave_comes_again(
     """Its database was away at that moment; what it had is free when it comes."""
     record = await begin(journal)
     other = await open_host(where)
-    journal.host = None
+    journal.host.id = None
 
-    async with journal.as_host():
+    async with journal.host.briefly():
         await other.take(record.session)
-        assert {host.id for host in await other.hosts()} == {journal.host, other.host}
+        assert {host.id for host in await other.hosts()} == {journal.host.id, other.host.id}
 
 
 @fault("D4")
@@ -93,7 +93,7 @@ async def test_session_of_a_killed_host_is_free_at_once(tmp_path: Path, open_hos
 
     assert await other.orphaned() == ["the-session"]
     row, record, past = await other.take("the-session")
-    assert (row.host, record.generation) == (other.host, 2)
+    assert (row.host, record.generation) == (other.host.id, 2)
     add(record, e.Text(text="taken over"))
     await record.written()
     assert texts(await other.events("the-session", after=len(past.events))) == ["taken over"]
@@ -157,20 +157,20 @@ async def test_host_that_beats_lives_on(where: str, journal: Journal, open_host:
     record = await begin(journal)
     other = await open_host(where)
     await _lose_beat(where, journal)
-    before = journal.valid_until
+    before = journal.host.valid_until
 
-    await journal.beat()
+    await journal.host.beat()
 
     with pytest.raises(LeaseHeld):
         await other.take(record.session)
-    assert before < journal.valid_until <= time.monotonic() + TTL_S
+    assert before < journal.host.valid_until <= time.monotonic() + TTL_S
 
 
 async def test_forgotten_host_fails_with_lease_lost(where: str, journal: Journal) -> None:
     sql(where, "DELETE FROM hosts")
 
     with pytest.raises(LeaseLost, match="declared this one dead"):
-        await journal.beat()
+        await journal.host.beat()
     with pytest.raises(LeaseLost, match="declared this one dead"):
         await journal.create("fix", options())
 
@@ -219,7 +219,7 @@ async def test_clock_that_jumps_takes_no_session_from_its_owner(
 
     with pytest.raises(LeaseHeld):
         await other.take(record.session)
-    await journal.beat()
+    await journal.host.beat()
     add(record, e.Text(text="on"))
     await record.written()
 
@@ -230,19 +230,19 @@ async def test_clock_that_jumps_takes_no_session_from_its_owner(
 async def test_dead_host_is_forgotten_when_it_owns_nothing_any_more(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
-    assert journal.host is not None
+    assert journal.host.id is not None
     record = await begin(journal)
     await journal.create("never begun", options())
     other = await open_host(where)
-    assert not await other.forget(journal.host)
+    assert not await other.forget(journal.host.id)
     await _lose_beat(where, journal)
-    await other.beat()
-    assert not await other.forget(journal.host)
+    await other.host.beat()
+    assert not await other.forget(journal.host.id)
 
     _, taken, _ = await other.take(record.session)
 
-    assert await other.forget(journal.host)
-    assert [host.id for host in await other.hosts()] == [other.host]
+    assert await other.forget(journal.host.id)
+    assert [host.id for host in await other.hosts()] == [other.host.id]
     assert rows(where, "SELECT id FROM sessions") == [(taken.session,)]
 
 
@@ -260,7 +260,7 @@ async def test_failed_session_is_orphaned_until_it_is_taken_again(
     sql(where, "UPDATE sessions SET seq = 1")
     add(record, e.Text(text="cannot follow"))
     await record.close()  # as where the disk is full, the lease may stay
-    sql(where, "UPDATE leases SET host = :host", host=journal.host)
+    sql(where, "UPDATE leases SET host = :host", host=journal.host.id)
     sql(where, "UPDATE sessions SET seq = 2")
 
     assert await journal.orphaned() == [record.session]

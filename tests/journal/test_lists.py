@@ -78,7 +78,7 @@ async def test_list_does_not_show_the_status_that_a_dead_host_wrote(
     row = await other.find("a")
     assert (row.status, row.pending, row.address) == ("waiting", ("p",), "/a.sock")
 
-    sql(where, "UPDATE hosts SET boot = 'earlier', seen = 0 WHERE id = :host", host=journal.host)
+    sql(where, "UPDATE hosts SET boot = 'earlier', seen = 0 WHERE id = :host", host=journal.host.id)
 
     row = await other.find("a")
     assert (row.status, row.pending, row.host, row.address) == ("idle", (), None, None)

@@ -187,7 +187,7 @@ async def test_journal_that_vanishes_is_not_written_to_any_more(
     (tmp_path / "state" / "journal.sqlite").rename(tmp_path / "moved")
 
     with pytest.raises(StoreFailed, match="is gone"):
-        await journal.beat()
+        await journal.host.beat()
 
     (tmp_path / "state" / "journal.sqlite").touch(mode=0o600)
     with pytest.raises(StoreFailed, match="replaced"):

@@ -252,14 +252,14 @@ async def test_journal_is_not_migrated_under_a_host_that_is_too_old(
     tmp_path: Path, open_host: Hosts
 ) -> None:
     folder = _golden(tmp_path / "state")
-    host = await open_host(folder)
+    journal = await open_host(folder)
 
     with pytest.raises(StoreRefused, match=f"older midflight .* process {os.getpid()}"):
         _migrate(folder, {1: _add_column}, 2, oldest=2)
 
     assert rows(folder, "SELECT version FROM meta") == [(1,)]
     assert not list(folder.glob("*.bak"))
-    await host.leave()
+    await journal.host.leave()
     _migrate(folder, {1: _add_column}, 2)
     assert rows(folder, "SELECT version FROM meta") == [(2,)]
 
@@ -278,8 +278,8 @@ async def test_older_host_goes_on_while_a_newer_one_migrates(
     where: str, tmp_path: Path, open_host: Hosts
 ) -> None:
     """Under load, and nothing is lost; one that is too old for the tables is refused then."""
-    hosts = [await open_host(where) for _ in range(3)]
-    records = [await begin(host) for host in hosts for _ in range(5)]
+    journals = [await open_host(where) for _ in range(3)]
+    records = [await begin(journal) for journal in journals for _ in range(5)]
     migrated = asyncio.Event()
 
     async def write(record: JournalRecord) -> None:
@@ -291,8 +291,8 @@ async def test_older_host_goes_on_while_a_newer_one_migrates(
         for record in records:
             group.create_task(write(record))
         await asyncio.to_thread(_bring, where, tmp_path, {1: _add_column}, 2, 1)
-        for host in hosts:
-            await host.beat()
+        for journal in journals:
+            await journal.host.beat()
         again = await open_host(where)
         records.append(await begin(again))
         migrated.set()
@@ -304,8 +304,8 @@ async def test_older_host_goes_on_while_a_newer_one_migrates(
 
     with pytest.raises(StoreRefused, match="an older midflight still uses the journal"):
         _bring(where, tmp_path, {2: _add_another}, 3, 2)
-    for host in (*hosts, again):
-        await host.leave()
+    for journal in (*journals, again):
+        await journal.host.leave()
     _bring(where, tmp_path, {2: _add_another}, 3, 2)
     with pytest.raises(StoreRefused, match="its version is 3, ours 1"):
         await open_host(where)
@@ -403,7 +403,7 @@ async def test_migration_that_was_cut_is_done_by_the_next_program(tmp_path: Path
 async def test_newer_journal_is_refused_and_left_as_it_is(where: str, open_host: Hosts) -> None:
     journal = await open_host(where)
     await begin(journal)
-    await journal.leave()
+    await journal.host.leave()
     await journal.close()
     sql(where, "UPDATE meta SET version = 99, oldest = 99")
     before = _files(Path(where))

@@ -30,7 +30,7 @@ async def join(role: Role, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
             monkeypatch.setenv(MACHINE_VARIABLE, machine)
             journal = Journal(role(person), state=tmp_path / "sockets")
             await stack.enter_async_context(journal)
-            await journal.register("/a.sock")
+            await journal.host.register("/a.sock")
             return journal
 
         yield one

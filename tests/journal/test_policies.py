@@ -42,7 +42,7 @@ async def join(role: Role, tmp_path: Path) -> AsyncIterator[Join]:
             journal = Journal(role(name, kind), state=tmp_path / "sockets")
             await stack.enter_async_context(journal)
             if kind != "reader":
-                await journal.register("/a.sock")
+                await journal.host.register("/a.sock")
             return journal
 
         yield one
@@ -71,7 +71,7 @@ async def test_reader_sees_everything_and_writes_nothing(join: Join, role: Role)
     assert len(await eve.events(record.session)) == 1
 
     with pytest.raises(StoreFailed, match=REFUSED):
-        await eve.register("/a.sock")
+        await eve.host.register("/a.sock")
 
     for table in metadata.sorted_tables:
         for statement in (
@@ -115,7 +115,7 @@ async def test_row_that_cannot_be_read_is_in_nobodys_way(join: Join, role: Role,
     assert len(await bob.infos(await bob.sessions())) == 3
     assert len(await bob.hosts()) == 3
     assert await worker.orphaned() == []
-    (entry,) = await bob.inbox.take(bob.host or "", ())
+    (entry,) = await bob.inbox.take(bob.host.id or "", ())
     assert (entry.sender.who.role, entry.sender.inside) == ("agent", (UNKNOWN,))
     offer = Offer(labels=("gpu",), capacity=1, version="", work="")
     claimed = await worker.claim(offer)
@@ -151,23 +151,23 @@ async def test_number_that_means_nothing_is_in_nobodys_way(
     for each in infos:
         assert decode(msgspec.json.encode(each)) == each  # JSON has no word for such a number
         assert {each.created, each.updated, each.total_cost_usd} <= {0.0, each.created}
-    (host,) = [host for host in await bob.hosts() if host.id == ada.host]
+    (host,) = [host for host in await bob.hosts() if host.id == ada.host.id]
     assert (host.alive, host.started) == (False, 0.0)
 
 
 async def test_worker_starts_whatever_a_person_says_of_folders(join: Join, role: Role) -> None:
     ada, eve = await join("ada"), await join("big", "worker")
     listed = "labels = '[\"gpu\"]', work = '/elsewhere'"
-    assert changed(role("ada"), f"UPDATE hosts SET {listed} WHERE id = '{ada.host}'")
+    assert changed(role("ada"), f"UPDATE hosts SET {listed} WHERE id = '{ada.host.id}'")
     other = await join("other", "worker")
     offer = Offer(labels=("gpu",), capacity=1, version="", work="/srv")
-    await other.leave()
-    await other.register("/a.sock", offer=offer)
+    await other.host.leave()
+    await other.host.register("/a.sock", offer=offer)
 
-    assert changed(role("big"), f"UPDATE hosts SET {listed} WHERE id = '{eve.host}'")
-    await other.leave()
+    assert changed(role("big"), f"UPDATE hosts SET {listed} WHERE id = '{eve.host.id}'")
+    await other.host.leave()
     with pytest.raises(Conflict, match="in /elsewhere, and this one would in /srv"):
-        await other.register("/a.sock", offer=offer)
+        await other.host.register("/a.sock", offer=offer)
 
 
 async def test_more_than_midflight_keeps_is_not_read(
@@ -223,7 +223,7 @@ async def test_person_writes_nothing_of_a_colleague(join: Join, role: Role, serv
         for table in metadata.sorted_tables
     }
 
-    session, hers, his = f"'{record.session}'", f"'{ada.host}'", f"'{bob.host}'"
+    session, hers, his = f"'{record.session}'", f"'{ada.host.id}'", f"'{bob.host.id}'"
     for statement in (
         f"UPDATE leases SET host = {his} WHERE session = {session}",
         f"UPDATE leases SET host = NULL WHERE session = {session}",
@@ -320,10 +320,10 @@ async def test_what_a_colleague_left_open_is_the_colleagues_to_recover(
 ) -> None:
     ada, bob = await join("ada"), await join("bob")
     record = await begin(ada)
-    silence(server, ada.host)
+    silence(server, ada.host.id)
 
     assert await bob.orphaned() == []
-    assert not await bob.forget(str(ada.host))
+    assert not await bob.forget(str(ada.host.id))
 
     again = await join("ada")
     assert await again.orphaned() == [record.session]
@@ -337,7 +337,7 @@ async def test_command_bears_the_name_that_the_database_knows(
     liar = Sender(who=Who(role="user", door="command", person="ada"))
     await bob.inbox.put(session, "m1", c.encode(c.Send(text="go", id="m1")), liar)
 
-    (entry,) = await ada.inbox.take(str(ada.host), ())
+    (entry,) = await ada.inbox.take(str(ada.host.id), ())
     assert entry.sender.who == Who(role="user", door="command", person="bob")
 
     row = "'m2', '{}', '', '{}', 0"
@@ -409,23 +409,26 @@ async def test_worker_has_what_has_a_label_and_nothing_else(
             " updated, seq, status, model, permission_mode, agent_session, last, pending, turns,"
             f" total_cost_usd FROM sessions WHERE id = '{own.session}'"
         ),
-        f"DELETE FROM hosts WHERE id = '{ada.host}'",
+        f"DELETE FROM hosts WHERE id = '{ada.host.id}'",
     ):
         assert not changed(role("w1"), statement), statement
     assert changed(role("w1"), "UPDATE schedules SET due = 0 WHERE label = 'gpu'") == 1
-    sql(server, "UPDATE hosts SET labels = '[\"gpu\"]' WHERE id = :id", id=worker.host)
-    drain = f"UPDATE hosts SET draining = true WHERE id = '{worker.host}'"
+    sql(server, "UPDATE hosts SET labels = '[\"gpu\"]' WHERE id = :id", id=worker.host.id)
+    drain = f"UPDATE hosts SET draining = true WHERE id = '{worker.host.id}'"
     assert changed(role("ada"), drain) == 1, "a person may have a worker drained"
     assert changed(role("ada"), drain.replace("draining = true", "address = '/x'")) is None
-    silence(server, ada.host)
-    assert not changed(role("w1"), f"DELETE FROM hosts WHERE id = '{ada.host}'")
-    sql(server, f"UPDATE hosts SET seen = {NOW} - 61 WHERE id = :host", host=ada.host)
-    assert changed(role("w1"), f"DELETE FROM hosts WHERE id = '{ada.host}'") == 1
+    silence(server, ada.host.id)
+    assert not changed(role("w1"), f"DELETE FROM hosts WHERE id = '{ada.host.id}'")
+    sql(server, f"UPDATE hosts SET seen = {NOW} - 61 WHERE id = :host", host=ada.host.id)
+    assert changed(role("w1"), f"DELETE FROM hosts WHERE id = '{ada.host.id}'") == 1
 
 
 async def test_worker_of_a_person_is_for_that_person_alone(join: Join) -> None:
     ada, w1 = await join("ada"), await join("w1", "worker")
-    assert {host.id: host.for_all for host in await ada.hosts()} == {ada.host: False, w1.host: True}
+    assert {host.id: host.for_all for host in await ada.hosts()} == {
+        ada.host.id: False,
+        w1.host.id: True,
+    }
 
 
 async def test_host_of_another_role_is_reached_by_the_database_alone(
@@ -434,7 +437,10 @@ async def test_host_of_another_role_is_reached_by_the_database_alone(
     """On one machine too: its socket is another user's, or what its row says is not true."""
     become("here")
     ada, bob = await join("ada"), await join("bob")
-    assert {host.id: host.far for host in await ada.hosts()} == {ada.host: False, bob.host: True}
+    assert {host.id: host.far for host in await ada.hosts()} == {
+        ada.host.id: False,
+        bob.host.id: True,
+    }
 
 
 async def test_kind_of_a_role_can_be_changed_and_taken_back(
@@ -483,9 +489,9 @@ async def test_journal_that_was_made_before_gets_the_policies(
     async with Journal(server, state=tmp_path / "owner"):
         pass
 
-    await ada.beat()
+    await ada.host.beat()
     add(record, e.Text(text="on"))
     await record.written()
     assert changed(role("bob"), f"DELETE FROM sessions WHERE id = '{record.session}'") == 0
     assert json.dumps(rows(server, "SELECT policies FROM meta")) == f"[[{POLICIES}]]"
-    assert time.monotonic() < ada.valid_until
+    assert time.monotonic() < ada.host.valid_until

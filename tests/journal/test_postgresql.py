@@ -190,11 +190,11 @@ async def staying(journal: Journal) -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            await journal.until_beat()
-            await journal.beat()
+            await journal.host.until_beat()
+            await journal.host.beat()
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(journal.stay()), group.create_task(beat())]
+        tasks = [group.create_task(journal.host.stay()), group.create_task(beat())]
         yield
         for task in tasks:
             task.cancel()
@@ -261,11 +261,11 @@ async def test_host_whose_connection_is_ended_takes_its_lock_again(
     other = await open_host(server)
     record = await begin(journal)
     async with staying(journal):
-        first = await until_locked(server, journal.host)
+        first = await until_locked(server, journal.host.id)
 
         sql(server, "SELECT pg_terminate_backend(:pid)", pid=first)
 
-        await until_locked(server, journal.host, by_another_than=first)
+        await until_locked(server, journal.host.id, by_another_than=first)
         with pytest.raises(LeaseHeld):
             await other.take(record.session)
 
@@ -284,10 +284,10 @@ async def test_host_that_is_said_to_be_seen_in_times_to_come_is_dead(
         server,
         "UPDATE hosts SET lock = NULL, seen = :seen WHERE id = :id",
         seen=float(seen),
-        id=journal.host,
+        id=journal.host.id,
     )
 
-    assert not await is_alive(other, journal.host)
+    assert not await is_alive(other, journal.host.id)
 
 
 async def test_server_that_has_just_started_is_not_asked_for_locks(
@@ -299,12 +299,12 @@ async def test_server_that_has_just_started_is_not_asked_for_locks(
     journal = await open_host(server)
     become("here")
     other = await open_host(server)
-    sql(server, "UPDATE hosts SET lock = 1 WHERE id = :host", host=journal.host)
+    sql(server, "UPDATE hosts SET lock = 1 WHERE id = :host", host=journal.host.id)
 
     monkeypatch.setattr("midflight.journal.hosts.RETAKE_S", 3600 * 24)
-    assert await is_alive(other, journal.host)
+    assert await is_alive(other, journal.host.id)
     monkeypatch.setattr("midflight.journal.hosts.RETAKE_S", 0)
-    assert not await is_alive(other, journal.host)
+    assert not await is_alive(other, journal.host.id)
 
 
 async def test_hosts_of_two_machines_are_far_from_each_other(
@@ -319,7 +319,7 @@ async def test_hosts_of_two_machines_are_far_from_each_other(
 
     far = {host.id: (host.machine, host.far) for host in await other.hosts()}
 
-    assert far == {journal.host: ("elsewhere", True), other.host: ("here", False)}
+    assert far == {journal.host.id: ("elsewhere", True), other.host.id: ("here", False)}
     assert (await other.find(record.session)).far
     assert not (await journal.find(record.session)).far
 
@@ -328,7 +328,7 @@ async def test_host_is_known_by_what_it_is_given(tmp_path: Path, open_host: Host
     """A program may know better than the system which machine it is."""
     here = ProcessIdentity(machine="a", boot="b", space="c", pid=1, born=0.0)
     async with Journal(tmp_path / "state", here=here) as journal:
-        await journal.register("/a.sock")
+        await journal.host.register("/a.sock")
         found = rows(tmp_path / "state", "SELECT machine, boot, space, pid, born FROM hosts")
     assert found == [("a", "b", "c", 1, 0.0)]
 

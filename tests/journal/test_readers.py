@@ -40,8 +40,8 @@ def _stream(reader: Presence, session: str, **given: Any) -> Stream:
 
 
 async def _wanted(owner: Journal) -> list[Stream]:
-    assert owner.host is not None
-    return (await owner.readers.wanted(owner.host)).wanted
+    assert owner.host.id is not None
+    return (await owner.readers.wanted(owner.host.id)).wanted
 
 
 async def test_stream_is_wanted_until_its_reader_leaves(owner: Journal, reader: Presence) -> None:
@@ -92,7 +92,7 @@ async def test_reader_sees_who_has_the_session_and_how_far_it_is(
     record = await begin(owner)
     stream = _stream(reader, record.session)
     await owner.readers.join(stream, "")
-    assert await owner.readers.beat(reader.id) == {stream.id: (owner.host, 1)}
+    assert await owner.readers.beat(reader.id) == {stream.id: (owner.host.id, 1)}
 
     await record.close()
     assert await owner.readers.beat(reader.id) == {stream.id: (None, 1)}

@@ -241,7 +241,7 @@ async def test_removed_session_leaves_no_row(where: str, journal: Journal) -> No
 async def test_closed_journal_fails_instead_of_hanging(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "state")
     await journal.open()
-    await journal.register("")
+    await journal.host.register("")
     record = await begin(journal)
     failed = asyncio.get_running_loop().create_future()
     record.begin(lambda seq: None, failed.set_result)
@@ -256,7 +256,7 @@ async def test_closed_journal_fails_instead_of_hanging(tmp_path: Path) -> None:
         with pytest.raises(StoreFailed, match="closed"):
             await record.written()
         with pytest.raises(StoreFailed, match="closed"):
-            await journal.beat()
+            await journal.host.beat()
         await record.close()
     connection = sqlite3.connect(tmp_path / "state" / "journal.sqlite")
     assert connection.execute("SELECT count(*) FROM events").fetchone() == (2,)
@@ -269,7 +269,7 @@ async def test_journal_whose_disk_hangs_closes_after_a_bounded_time(
     monkeypatch.setattr("midflight.journal.writer.CLOSE_S", 0.1)
     journal = Journal(tmp_path / "state")
     await journal.open()
-    await journal.register("")
+    await journal.host.register("")
     record = await begin(journal)
     blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -294,7 +294,7 @@ async def test_session_that_was_given_up_does_not_write_what_waits(
     record = await begin(journal)
     blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    blocking = asyncio.ensure_future(journal.beat())  # it has the writer wait for the file
+    blocking = asyncio.ensure_future(journal.host.beat())  # it has the writer wait for the file
     add(record, e.Text(text="waits"))
 
     record.fail(ValueError("given up"))
@@ -311,7 +311,7 @@ async def test_session_that_was_given_up_does_not_write_what_waits(
 async def test_hanging_disk_is_not_waited_for_to_give_a_session_back(
     tmp_path: Path, open_host: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("midflight.journal.journal.GIVE_BACK_S", 0.1)
+    monkeypatch.setattr("midflight.journal.lease.GIVE_BACK_S", 0.1)
     journal = await open_host(tmp_path / "state")
     record = await begin(journal)
     blocker = sqlite3.connect(tmp_path / "state" / "journal.sqlite", isolation_level=None)
@@ -319,7 +319,7 @@ async def test_hanging_disk_is_not_waited_for_to_give_a_session_back(
 
     async with asyncio.timeout(60):
         await record.close()
-        await journal.leave()
+        await journal.host.leave()
 
     blocker.close()
 
@@ -329,7 +329,7 @@ async def test_cancelled_wait_disturbs_no_other(journal: Journal) -> None:
     add(record, e.Text(text="x"))
     waiting = [
         asyncio.ensure_future(record.written()),
-        asyncio.ensure_future(journal.beat()),
+        asyncio.ensure_future(journal.host.beat()),
         asyncio.ensure_future(journal.sessions()),
     ]
     await asyncio.wait(waiting, timeout=0)
@@ -339,7 +339,7 @@ async def test_cancelled_wait_disturbs_no_other(journal: Journal) -> None:
 
     add(record, e.Text(text="y"))
     await record.written()
-    await journal.beat()
+    await journal.host.beat()
     assert len(await journal.events(record.session)) == 3
 
 

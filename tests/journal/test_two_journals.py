@@ -17,7 +17,7 @@ from midflight.journal import Journal
 async def main():
     async with Journal(sys.argv[1]) as journal:
         await journal.hosts()
-        await journal.register("other")
+        await journal.host.register("other")
         print("here", flush=True)
         sys.stdin.readline()
 
@@ -41,12 +41,12 @@ def other(state: Path) -> subprocess.Popen[str]:
 
 async def test_both_journals_of_a_process_see_what_another_writes(tmp_path: Path) -> None:
     async with Journal(tmp_path / "state") as first:
-        await first.register("first")
+        await first.host.register("first")
         await first.hosts()
         async with Journal(tmp_path / "state") as second:
             await second.hosts()
             with other(tmp_path / "state") as process:
-                await first.beat()
+                await first.host.beat()
                 for journal in (first, second):
                     assert {host.address for host in await journal.hosts()} == {"first", "other"}
                 process.communicate("")

@@ -186,7 +186,7 @@ async def test_worker_that_is_draining_claims_nothing(
     where: str, journal: Journal, open_host: Hosts
 ) -> None:
     await _waiting(journal, "a")
-    sql(where, "UPDATE hosts SET draining = true WHERE id = :id", id=journal.host)
+    sql(where, "UPDATE hosts SET draining = true WHERE id = :id", id=journal.host.id)
 
     assert await _claimed(journal, "gpu") == ""
     assert await _claimed(await open_host(where, "/b.sock"), "gpu") == "a"
@@ -197,7 +197,7 @@ async def test_drain_in_a_time_that_never_comes_stops_nothing(
     server: str, open_host: Hosts, within: float, left: float | None
 ) -> None:
     journal = await open_host(server)
-    await journal.drain(journal.host or "", within)
+    await journal.drain(journal.host.id or "", within)
 
     (worker,) = await journal.hosts()
     assert (worker.draining, worker.drain_s) == (True, left)
@@ -208,9 +208,9 @@ async def test_worker_is_known_with_what_it_offers(where: str, open_host: Hosts)
     offer = Offer(labels=("a", "b"), capacity=3, version="1.2", work="/w")
     other = Journal(where)
     async with other:
-        await other.register("/b.sock", offer=offer)
+        await other.host.register("/b.sock", offer=offer)
         _, worker = await journal.hosts()
-        await other.leave()
+        await other.host.leave()
 
     assert (worker.labels, worker.capacity, worker.version) == (("a", "b"), 3, "1.2")
     assert not worker.draining

@@ -269,7 +269,7 @@ async def on_postgresql(
     where = f"host={postgresql} user=midflight dbname=postgres"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "sockets"))
     async with Journal(f"postgresql://midflight@/postgres?host={postgresql}") as journal:
-        await journal.register("/nowhere")
+        await journal.host.register("/nowhere")
         yield journal, where
 
 

@@ -59,8 +59,8 @@ async def sick_host(state: Path, kind: str) -> AsyncIterator[list[bytes]]:
     async with Journal(state) as journal:
         path = journal.socket_path()
         async with await asyncio.start_unix_server(answer, path):
-            await journal.register(str(path))
+            await journal.host.register(str(path))
             yield asked
-            await journal.leave()
+            await journal.host.leave()
             for writer in writers:
                 writer.transport.abort()

@@ -101,7 +101,7 @@ async def test_recovery_that_comes_late_takes_nothing_from_its_line(
 ) -> None:
     """Others may have recovered a session, and somebody said more to it, since it was looked at."""
     session = await dispatch(Text("done"))
-    async with Journal(server) as journal, journal.as_host():
+    async with Journal(server) as journal, journal.host.briefly():
         row, record, past = await journal.take(session.id)  # as of a worker that died in a turn
         assert past.state is not None
         (message,) = past.state.outbox.waiting()

@@ -109,13 +109,13 @@ async def test_colleague_is_told_that_no_worker_is_there(
     offer = Offer(labels=("gpu",), capacity=1, version="0", work="/work")
     become("one")
     async with Journal(role("works", "worker")) as worker:
-        staying = asyncio.ensure_future(worker.stay())
-        await worker.register("", offer=offer)
+        staying = asyncio.ensure_future(worker.host.stay())
+        await worker.host.register("", offer=offer)
         sending = asyncio.ensure_future(bob.carry_out(session.id, c.Send(text="more")))
         async with asyncio.timeout(PATIENCE_S):
             while rows(server, OPEN) == [(0,)]:
                 await bob.info(session.id)  # which lets the sender go on
-        await worker.leave()
+        await worker.host.leave()
         staying.cancel()
         sentence = "is ada's, and at rest: no worker with the label gpu is there"
         with pytest.raises(NotAllowed, match=sentence):

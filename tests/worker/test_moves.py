@@ -74,7 +74,7 @@ async def die(worker: Worker, server: str) -> None:
     """Have a worker look as if it had been killed: it does nothing by itself any more."""
     await worker._tasks.close()  # noqa: SLF001 - which nothing else stops
     await journal_of(worker)._writer.do(lambda _: None)  # noqa: SLF001 - a beat may be on its way
-    silence(server, journal_of(worker).host)
+    silence(server, journal_of(worker).host.id)
 
 
 async def test_worker_that_is_drained_ends_its_turn_and_lets_go(
@@ -119,7 +119,7 @@ async def test_drain_that_is_taken_back_is_none(play: Play, open_worker: Workers
         while not only._places._draining:  # noqa: SLF001 - nothing else shows it
             await journal.hosts()
 
-    await journal.drain(journal.host or "", None)
+    await journal.drain(journal.host.id or "", None)
     other = await session.send("go on", delivery="queue")
     model.signal("on")
 

@@ -94,7 +94,7 @@ async def test_worker_of_another_role_fires_it_as_its_makers(
         assert await ada.sessions() == bob == []
         assert not await ada.schedules.is_fired("gpu")
         offer = Offer(labels=("linux",), capacity=1, version="1", work="/")
-        await builder.register("/a.sock", fires=True, offer=offer)
+        await builder.host.register("/a.sock", fires=True, offer=offer)
         assert await ada.schedules.is_fired("gpu")
 
         await _fired(role("builder", "worker"))
@@ -113,11 +113,11 @@ async def test_worker_of_another_role_fires_it_as_its_makers(
 async def _fired(journal: str) -> list[SessionRow]:
     """Fire what is for workers as a role; return its sessions."""
     async with Journal(journal) as own, connect(journal) as client:
-        await own.register("")
+        await own.host.register("")
         firing = Firing(own, RunStarter(client), for_workers=True)
         await firing.look()
         await firing.settled()
-        await own.leave()
+        await own.host.leave()
         return await own.sessions()
 
 

@@ -221,7 +221,7 @@ class Placement:
         beginning = beginning._replace(who=self._who, person=self._person)
         task = await waiting.check(self._journal, task, beginning.options, label)
         if first is not None:
-            async with self._journal.as_host():  # refused to who may only read
+            async with self._journal.host.briefly():  # refused to who may only read
                 pass
             await first()
         await waiting.begin(self._journal, session, task, beginning, label)
@@ -270,7 +270,7 @@ class Placement:
                 await self._call(address, "DELETE", f"/sessions/{session}")
                 return
             try:
-                async with self._journal.as_host():
+                async with self._journal.host.briefly():
                     await self._journal.remove(session)
                 return
             except LeaseHeld:  # a worker, say, has claimed it meanwhile

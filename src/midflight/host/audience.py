@@ -57,7 +57,7 @@ class Audience:
             self._sending.start(self._send())
         while self._journal.on_server:
             await survive(self._look, "a host cannot look who reads along", StoreFailed)
-            await self._journal.until_readers_changed(LOOK_AGAIN_S)
+            await self._journal.host.until_readers_changed(LOOK_AGAIN_S)
 
     async def close(self) -> None:
         """Tell nobody anything any more; those whose session has ended are told that."""
@@ -66,7 +66,7 @@ class Audience:
         await self._sending.close()
 
     async def _look(self) -> None:
-        host = self._journal.host
+        host = self._journal.host.id
         if host is None:
             return
         wanted, self._crowded = await self._journal.readers.wanted(host)

@@ -114,13 +114,13 @@ class Host:
         await self._journal.open()
         try:
             self._listener.open(self._journal.socket_path())
-            await self._journal.register(
+            await self._journal.host.register(
                 self.address(), offer=self._offer, fires=self._offer is not None
             )
         except BaseException:
             await self._close()
             raise
-        self._tasks.start(self._journal.stay())
+        self._tasks.start(self._journal.host.stay())
         self._tasks.start(self._housekeeping.beat())
         self._tasks.start(self._housekeeping.share())
         self._tasks.start(self._housekeeping.settle())
@@ -128,7 +128,7 @@ class Host:
     async def _come_back(self) -> None:
         """Be a host again, where others have taken this one for dead and forgotten it."""
         await self._listener.renew(self._make_app)
-        await self._journal.register(
+        await self._journal.host.register(
             self.address(), offer=self._offer, fires=self._offer is not None
         )
 
@@ -162,7 +162,7 @@ class Host:
         await self._tasks.close()
         await self._sessions.over()
         with contextlib.suppress(StoreFailed):
-            await self._journal.leave()
+            await self._journal.host.leave()
         await self._journal.close()
 
     def address(self) -> str:

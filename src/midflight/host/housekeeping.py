@@ -48,7 +48,7 @@ class Housekeeping:
         """Beat for as long as this host lives; sessions that were lost are severed."""
         while True:
             await self._survive(self._beat)
-            await self._journal.until_beat()
+            await self._journal.host.until_beat()
 
     async def tend(self) -> None:
         """Park sessions that have been quiet for a while, and keep agents warm."""
@@ -96,7 +96,7 @@ class Housekeeping:
     async def _beat(self) -> None:
         try:
             async with asyncio.timeout(BEAT_S):
-                await self._journal.beat()
+                await self._journal.host.beat()
         except LeaseLost as error:  # it was taken for dead, and all that it had is with others
             self._miss(error)
             await self._come_back()
@@ -108,7 +108,7 @@ class Housekeeping:
     def _miss(self, error: Exception) -> None:
         """A host that cannot beat will be taken for dead: its agents end before that."""
         lost = isinstance(error, LeaseLost)
-        if lost or time.monotonic() + 2 * BEAT_S > self._journal.valid_until:
+        if lost or time.monotonic() + 2 * BEAT_S > self._journal.host.valid_until:
             why = error if isinstance(error, StoreFailed) else StoreFailed("the journal hangs")
             for session in self._sessions.live():
                 session.sever(why)

@@ -57,14 +57,14 @@ class InboxReader:
         """Carry out what comes, for as long as this runs; a file's hosts are all asked directly."""
         while self._journal.on_server:
             await survive(self._take, "a host cannot look at its inbox", StoreFailed)
-            await self._journal.until_inbox_changed(LOOK_AGAIN_S)
+            await self._journal.host.until_inbox_changed(LOOK_AGAIN_S)
 
     async def close(self) -> None:
         """Leave the rest to the next owners."""
         await self._tasks.close()
 
     async def _take(self) -> None:
-        host = self._journal.host
+        host = self._journal.host.id
         if host is None or self._service.closing:
             return
         entries = await self._journal.inbox.take(host, self._busy)
@@ -89,7 +89,7 @@ class InboxReader:
         except MidflightError:
             pass  # whoever has the session takes the rest again: the next owner, or this one later
         else:
-            self._journal.look_at_inbox()  # more may have come meanwhile
+            self._journal.host.look_at_inbox()  # more may have come meanwhile
         finally:
             self._busy.discard(session)
 

@@ -98,11 +98,11 @@ class SessionService:
 
         One that cannot beat takes none: it will be taken for dead.
         """
-        well = self._taking and time.monotonic() < self._journal.valid_until
+        well = self._taking and time.monotonic() < self._journal.host.valid_until
         return well and len(self._sessions.live()) < MAX_TAKEN and self._is_meant(mark)
 
     def _is_meant(self, mark: str) -> bool:
-        host = self._journal.host
+        host = self._journal.host.id
         if self.kind is None or host is None or self.closing:
             return False
         return self.kind.is_meant(mark, host)

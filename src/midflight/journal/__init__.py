@@ -1,14 +1,14 @@
 """The append-only record of sessions on disk, and the leases that decide who may write it.
 
     async with Journal() as journal:
-        await journal.register(address)                 # beat() every 5 seconds from here on
+        await journal.host.register(address)                 # beat() every 5 seconds from here on
         row, record = await journal.create("fix-the-tests", options)
         record.begin(shown=print, failed=print)
         record.append(event)                            # never blocks; in order
         await record.written()                          # now it is on disk
         await record.close()                            # gives the lease back
         await journal.events(row.id, after=0)
-        await journal.leave()
+        await journal.host.leave()
 
 `Journal.take` takes over a session, and returns its `Past` too. The record is a
 `midflight.journal.base.Record`; `restored` makes options of ``row.options``.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
-from midflight.errors import Conflict, InvalidInput, LeaseHeld, LeaseLost, StoreFailed
+from midflight.errors import InvalidInput, LeaseHeld, LeaseLost, StoreFailed
 from midflight.events import Event, MessageAccepted
 from midflight.info import SessionInfo, WorkerInfo
 from midflight.journal import (
@@ -37,6 +36,7 @@ from midflight.journal.hosts import Offer
 from midflight.journal.inbox import Inbox
 from midflight.journal.location import JournalLocation
 from midflight.journal.migrations import prepare
+from midflight.journal.own_host import OwnHost
 from midflight.journal.policies import Kind
 from midflight.journal.presence import Presence
 from midflight.journal.process_identity import ProcessIdentity
@@ -51,21 +51,18 @@ from midflight.state.search import Found
 T = TypeVar("T")
 
 LOOK_AGAIN_S = 0.2
-
-GIVE_BACK_S = 3.0
-"""How long a disk is waited for to give something back; it may hang for good."""
+"""How often it is looked whether a host that does not answer is dead."""
 
 
 class Journal:
     """Sessions on disk, and who owns them. Use it as an asynchronous context manager.
 
     One thread writes, for all sessions of this process; reads run beside it. Every method may
-    raise `StoreFailed`. ``host`` is the id of this process, once it has registered;
-    ``valid_until`` is when others may take it for dead, by `time.monotonic`. ``inbox`` has the
-    commands of other machines, ``readers`` who reads along there, ``schedules`` are tasks that
-    begin by themselves. On a server ``presence`` is how others call this process. ``work`` is for a
-    worker, which puts an event there before it opens the journal: it is set whenever a session
-    begins to wait.
+    raise `StoreFailed`. ``host`` is this process as a host, which has to register before it can own
+    sessions. ``inbox`` has the commands of other machines, ``readers`` who reads along there,
+    ``schedules`` are tasks that begin by themselves. On a server ``presence`` is how others call
+    this process. ``work_waits`` is for a worker, which puts an event there before it opens the
+    journal: it is set whenever a session begins to wait.
     """
 
     def __init__(
@@ -80,8 +77,6 @@ class Journal:
         With a URL ``state`` is the folder for sockets. ``here`` is what others know this process
         by, looked up if not given. Nothing is opened yet. Raises as `choose`.
         """
-        self.host: str | None = None
-        self.valid_until = 0.0
         self.address = choose(where)
         self._state = state
         self._id = uuid.uuid4().hex
@@ -89,12 +84,10 @@ class Journal:
         self.presence: Presence | None = None
         self._held: dict[str, JournalRecord | None] = {}
         self.work_waits: asyncio.Event | None = None
-        self._labels: tuple[str, ...] = ()
-        self._guest_lock = asyncio.Lock()
-        self._guests: int | None = None
         self._location: JournalLocation
         self._database: Database
         self._writer: Writer
+        self.host: OwnHost
         self.inbox: Inbox
         self.schedules: ScheduleStore
         self.readers: Readers
@@ -103,6 +96,7 @@ class Journal:
         """Open it. Raises `StoreRefused` or `StoreFailed`, and leaves nothing open then."""
         await asyncio.to_thread(self._open)
         self._writer = Writer(self._database)
+        self.host = OwnHost(self._writer.do, self.presence, self._here, self._id, self._held)
         self.inbox = Inbox(self._read, self._writer.do)
         self.schedules = ScheduleStore(self._read, self._writer.do, self._here)
         self.readers = Readers(self._read, self._writer.do, self._here)
@@ -132,7 +126,7 @@ class Journal:
         await self.close()
 
     async def close(self) -> None:
-        """Write what is waiting, and close. Leases stay with the host: see `leave`."""
+        """Write what is waiting, and close. Leases stay with the host: see `OwnHost.leave`."""
         if self.presence is not None:
             await self.presence.leave()
         await self._writer.close()
@@ -152,82 +146,9 @@ class Journal:
             raise InvalidInput(f"the role {role!r} has a /, which stands behind a person's name")
         return await self._writer.do(lambda c: policies.grant(c, role, kind, only_show=only_show))
 
-    # This process as a host ---------------------------------------------------------------
-
     def socket_path(self) -> Path:
         """Return where this process may make a socket, in a private folder that exists."""
         return self._location.socket(self._id)
-
-    async def register(
-        self, address: str, *, fires: bool = False, offer: Offer | None = None
-    ) -> None:
-        """Make this process known as a host that can be reached at ``address``.
-
-        ``fires`` says that it fires this person's schedules. One with an ``offer`` is a worker.
-        """
-        now = time.monotonic()
-
-        def register(connection: Connection) -> None:
-            whose = people.person(connection) if fires else None
-            hosts.register(connection, self._id, self._here, address, fires=whose, offer=offer)
-
-        await self._writer.do(register)
-        self.host, self.valid_until = self._id, now + hosts.TTL_S
-        self._labels = offer.labels if offer else ()
-
-    @contextlib.asynccontextmanager
-    async def as_host(self) -> AsyncIterator[None]:
-        """Have this process be a host within the block, for moments; one that is one stays one."""
-        async with self._guest_lock:
-            if self.host is None:
-                await self.register("")
-                self._guests = 0
-            if self._guests is not None:
-                self._guests += 1
-        try:
-            yield
-        finally:
-            async with self._guest_lock:
-                if self._guests is not None:
-                    self._guests -= 1
-                    if not self._guests:
-                        self._guests = None
-                        await self.leave()
-
-    async def beat(self) -> None:
-        """Say that this host lives; due every `hosts.BEAT_S` seconds.
-
-        Sessions that were taken over meanwhile fail with `LeaseLost`, each by itself. Raises
-        `LeaseLost` if the whole host was declared dead.
-        """
-        host = self._registered()
-        held = {key: one.generation for key, one in self._held.items() if one is not None}
-        now = time.monotonic()
-        lock = self.presence.lock if self.presence else None
-
-        def beat(connection: Connection) -> dict[str, str]:
-            hosts.beat(connection, host, lock=lock)
-            return lease.lost(connection, host, held)
-
-        lost = await self._writer.do(beat)
-        self.valid_until = now + hosts.TTL_S
-        for session, owner in lost.items():
-            record = self._held.get(session)
-            if record is not None and record.generation == held[session]:
-                record.fail(LeaseLost(f"session {session} now belongs to {owner}"))
-
-    async def stay(self) -> None:
-        """Let the server see that this process lives, for as long as this runs.
-
-        Where the journal is a file, others look for the process itself.
-        """
-        if self.presence is not None:
-            async with self.presence.kept():
-                await asyncio.Event().wait()
-
-    async def until_beat(self) -> None:
-        """Wait until a beat is due: it is time, or what it tells has changed."""
-        await self._until(lambda presence: presence.lock_changed, hosts.BEAT_S)
 
     @property
     def machine(self) -> str:
@@ -239,37 +160,7 @@ class Journal:
         """Whether hosts of other machines can have this journal too."""
         return self.presence is not None
 
-    async def until_inbox_changed(self, seconds: float) -> None:
-        """Wait until the `inbox` may have something for this host, or for so long."""
-        await self._until(lambda presence: presence.inbox_changed, seconds)
-
-    async def until_readers_changed(self, seconds: float) -> None:
-        """Wait until other `readers` may be there than before, or for so long."""
-        await self._until(lambda presence: presence.readers_changed, seconds)
-
-    async def _until(self, which: Callable[[Presence], asyncio.Event], seconds: float) -> None:
-        """Wait until something is set, or for so long; it is not set any more then."""
-        event = which(self.presence) if self.presence else asyncio.Event()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        event.clear()
-
-    def look_at_inbox(self) -> None:
-        """Have the inbox looked at again."""
-        if self.presence is not None:
-            self.presence.inbox_changed.set()
-
-    async def leave(self) -> None:
-        """Give back all leases; this process is no host any more.
-
-        A disk that hangs is not waited for: others take this host for dead then.
-        """
-        host, self.host = self.host, None
-        if host is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GIVE_BACK_S):
-                    await self._writer.do(lambda c: hosts.leave(c, host))
+    # Who there is --------------------------------------------------------------------------
 
     async def person(self) -> str:
         """Return who this is, as the server says; nothing for a file."""
@@ -299,11 +190,6 @@ class Journal:
         """Remove a dead host, if it has left no session; tell whether it is gone."""
         return await self._writer.do(lambda c: hosts.forget(c, host, self._here))
 
-    def _registered(self) -> str:
-        if self.host is None:
-            raise Conflict("this process is not a host", "register() comes first")
-        return self.host
-
     # Sessions to write --------------------------------------------------------------------
 
     async def create(
@@ -324,7 +210,7 @@ class Journal:
         The same id again is no second session: `Conflict`, or `LeaseHeld` while the first, which
         `take` returns, has an owner. Raises `InvalidInput` for an id that cannot be one.
         """
-        host = self._registered()
+        host = self.host.required_id()
         session = uuid.uuid4().hex if id is None else id
         new = writes.NewSession(
             id=session, name=name, options=options, parent=parent, label=label, person=person
@@ -357,12 +243,12 @@ class Journal:
         self, session: str, *, to_resume: bool = False, to_tell: bool = False
     ) -> tuple[SessionRow, JournalRecord]:
         """Do the same without its past."""
-        host = self._registered()
+        host = self.host.required_id()
 
         def taken(connection: Connection) -> tuple[SessionRow, int]:
             row, generation = self._taken(connection, session, host)
             if to_resume:
-                row.check_at_home(self._labels, self._here.machine)
+                row.check_at_home(self.host.labels, self._here.machine)
             if to_tell:
                 writes.tell(connection, session)
             return row, generation
@@ -375,7 +261,7 @@ class Journal:
 
         None where none waits; see `midflight.journal.waiting.claim`.
         """
-        host = self._registered()
+        host = self.host.required_id()
 
         def claimed(connection: Connection) -> tuple[SessionRow, int] | None:
             session = waiting.claim(connection, host, self._here.machine, offer)
@@ -426,7 +312,7 @@ class Journal:
         session, host, generation = record.session, record.host, record.generation
         try:
             with contextlib.suppress(StoreFailed, TimeoutError):
-                async with asyncio.timeout(GIVE_BACK_S):
+                async with asyncio.timeout(lease.GIVE_BACK_S):
                     await self._writer.do(lambda c: waiting.release(c, session, host, generation))
         finally:
             del self._held[session]
@@ -443,7 +329,7 @@ class Journal:
             row = queries.find(connection, self._here, session, exact=True)
             row.check_own()
             check_movable(row)
-            relocate(connection, row, label, self._here, self.host)
+            relocate(connection, row, label, self._here, self.host.id)
             waiting.call(connection, session)
 
         await self._writer.do(write)
@@ -454,7 +340,7 @@ class Journal:
 
     async def remove(self, session: str) -> None:
         """Delete a session and all its events. Raises `NotFound`, or `LeaseHeld`."""
-        host = self._registered()
+        host = self.host.required_id()
 
         def gone(connection: Connection) -> None:
             lease.take(connection, session, host, self._here)
@@ -526,7 +412,7 @@ class Journal:
 
     async def orphaned(self) -> list[str]:
         """Return the sessions that their owner has left as they were: they may have been cut."""
-        host = self._registered()
+        host = self.host.required_id()
         live = frozenset(self._held)
         return await self._read(lambda c: queries.orphaned(c, self._here, host, live))
 

@@ -15,6 +15,9 @@ from midflight.journal.hosts import ask_server, beat, is_alive
 from midflight.journal.process_identity import ProcessIdentity
 from midflight.journal.schema import hosts, leases, sessions
 
+GIVE_BACK_S = 3.0
+"""How long a disk is waited for to give leases back; it may hang for good."""
+
 
 def owners(connection: Connection, wanted: list[str]) -> list[AnyRow]:
     """Return the leases of sessions, with what is known of their owners and events.

@@ -97,7 +97,7 @@ class Firing:
 
     @property
     def _host(self) -> str:
-        return self._journal.host or ""
+        return self._journal.host.id or ""
 
     async def _fire(self, schedule: ScheduleInfo, now: float) -> None:
         """Move a schedule on, and begin its run if it was this process that did."""

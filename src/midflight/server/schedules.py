@@ -34,28 +34,28 @@ RUNS = 20
 @contextlib.asynccontextmanager
 async def firing(journal: Journal, fires: Firing) -> AsyncIterator[None]:
     """Fire the schedules of a journal within the block, as a host of its own without a socket."""
-    await journal.register("", fires=True)
+    await journal.host.register("", fires=True)
     tasks = TaskSet()
     tasks.start(_beat(journal))
-    tasks.start(journal.stay())
+    tasks.start(journal.host.stay())
     tasks.start(fires.run())
     try:
         yield
     finally:
         await tasks.close()
         with contextlib.suppress(StoreFailed):
-            await journal.leave()
+            await journal.host.leave()
 
 
 async def _beat(journal: Journal) -> None:
     """Beat: a host that hangs is taken for dead, and others begin what it had to."""
     while True:
-        await journal.until_beat()
+        await journal.host.until_beat()
         with contextlib.suppress(StoreFailed):  # which may pass
             try:
-                await journal.beat()
+                await journal.host.beat()
             except LeaseLost:  # the machine has slept for long
-                await journal.register("", fires=True)
+                await journal.host.register("", fires=True)
 
 
 # Asking -------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ async def _begin(
 ) -> None:
     options, parent = beginning.options, beginning.parent
     name = options.name or slug(task)
-    async with journal.as_host():
+    async with journal.host.briefly():
         row, record = await journal.create(
             name, options, id=session, parent=parent, label=label, person=beginning.person
         )
@@ -88,7 +88,10 @@ async def tell(journal: Journal, session: str, command: c.Command, who: Who) -> 
 
     Raises what the verb raises, and `LeaseHeld` where somebody has the session.
     """
-    async with journal.as_host(), at_rest(*await journal.take(session, to_tell=True)) as resting:
+    async with (
+        journal.host.briefly(),
+        at_rest(*await journal.take(session, to_tell=True)) as resting,
+    ):
         return await obey(journal, resting, command, who)
 
 

@@ -104,7 +104,7 @@ class Places:
             self._recovered = now
             await recover_all(self._journal)
         for host in hosts:
-            if host.id == self._journal.host:
+            if host.id == self._journal.host.id:
                 self._drain(host)
 
     def _drain(self, me: HostRow) -> None:

@@ -104,7 +104,7 @@ class Worker(Host):
 
         What still runs after ``within`` seconds is ended. Raises `StoreFailed`.
         """
-        await self._journal.drain(self._journal.host or "", within)
+        await self._journal.drain(self._journal.host.id or "", within)
 
     @property
     def machine(self) -> str:

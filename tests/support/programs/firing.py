@@ -18,7 +18,7 @@ async def begin(schedule: ScheduleInfo, run: RunInfo) -> None:
 
 async def main() -> None:
     async with Journal(sys.argv[1]) as journal:
-        await journal.register("", fires=True)
+        await journal.host.register("", fires=True)
         firing = Firing(journal, begin, lambda: float(sys.argv[2]))
         await firing.look()
         await firing.settled()

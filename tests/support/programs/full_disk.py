@@ -41,7 +41,7 @@ async def main() -> None:
     shown: list[int] = []
     options = Options.build(agent="fake")
     async with Journal(Path(sys.argv[1])) as journal:
-        await journal.register("")
+        await journal.host.register("")
         _, record = await journal.create("full", options, id="full")
         _, idle = await journal.create("idle", options, id="idle")
         record.begin(shown.append, lambda error: say("failed was told"))

@@ -13,13 +13,13 @@ from midflight.journal import Journal
 async def main(where: str, state: Path) -> None:
     """Be a host."""
     async with Journal(where, state=state) as journal:
-        await journal.register("/present.sock")
+        await journal.host.register("/present.sock")
         async with asyncio.TaskGroup() as group:
-            group.create_task(journal.stay())
+            group.create_task(journal.host.stay())
             while True:
-                await journal.until_beat()
-                await journal.beat()
-                os.write(1, f"{journal.host}\n".encode())
+                await journal.host.until_beat()
+                await journal.host.beat()
+                os.write(1, f"{journal.host.id}\n".encode())
 
 
 asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -41,7 +41,7 @@ def say(line: str) -> None:
 async def main(sessions: list[str]) -> None:
     """Be a host with some sessions."""
     async with Journal(Path(sys.argv[1])) as journal:
-        await journal.register("/writer.sock")
+        await journal.host.register("/writer.sock")
         await asyncio.gather(*(write(journal, session) for session in sessions))
 
 

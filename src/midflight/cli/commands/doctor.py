@@ -159,12 +159,12 @@ async def _write_to(address: JournalAddress) -> bool:
     """Tell whether a journal can be written to; one on a server may be one to look at."""
     async with Journal(address) as journal:
         try:
-            await journal.register("")
+            await journal.host.register("")
         except StoreFailed as error:
             if error.hint != ROLE_MAY_NOT:
                 raise
             return False
-        await journal.leave()
+        await journal.host.leave()
         return True
 
 

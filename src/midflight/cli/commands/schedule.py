@@ -208,11 +208,11 @@ async def _now(args: argparse.Namespace, journal: Journal, found: ScheduleInfo) 
     from midflight.schedules.firing import Firing
 
     async with connect(door="command") as client:
-        await journal.register("")  # for as long as it takes
+        await journal.host.register("")  # for as long as it takes
         try:
             run = await Firing(journal, RunStarter(client)).fire_now(found)
         finally:
-            await journal.leave()
+            await journal.host.leave()
     if run.state != "begun":
         raise MidflightError(f"{found.name} could not begin: {run.note}")
     name = one_name(run.session)

@@ -22,21 +22,27 @@ from midflight.options import Options
 from midflight.state.search import Found
 from midflight.state.session import State
 
-__all__ = ["CHECKS", "Check", "JournalRig", "JournalUnderTest"]
+__all__ = ["CHECKS", "Check", "HostUnderTest", "JournalRig", "JournalUnderTest"]
 
 PATIENCE_S = 60.0
 """How long anything may take."""
 
 
-class JournalUnderTest(Protocol):
-    """What a host asks of a journal; see `midflight.journal.Journal`. ``host`` is the host's id."""
+class HostUnderTest(Protocol):
+    """This process as a host of a journal; see `midflight.journal.own_host.OwnHost`."""
 
-    @property
-    def host(self) -> str | None: ...  # noqa: D102 - see above
+    id: str | None
 
-    async def beat(self) -> None: ...  # noqa: D102
+    async def beat(self) -> None: ...  # noqa: D102 - see above
 
     async def leave(self) -> None: ...  # noqa: D102
+
+
+class JournalUnderTest(Protocol):
+    """What a host asks of a journal; see `midflight.journal.Journal`."""
+
+    @property
+    def host(self) -> HostUnderTest: ...  # noqa: D102 - see above
 
     async def search(  # noqa: D102
         self, session: str, text: str, before: int | None, limit: int
@@ -141,8 +147,8 @@ async def _error_of(call: Awaitable[object]) -> MidflightError | None:
 
 
 def _host(journal: JournalUnderTest) -> str:
-    assert journal.host is not None
-    return journal.host
+    assert journal.host.id is not None
+    return journal.host.id
 
 
 # Events -------------------------------------------------------------------------------------
@@ -318,14 +324,14 @@ async def a_closed_record_gives_the_lease_back(rig: JournalRig) -> None:
         assert again.seq == len(past.events) + 1
         assert [event.seq for event in await journal.events(owner.id)] == [1, 2]
         (row,) = await journal.sessions()
-        assert (row.host, row.address) == (other.host, SECOND)
+        assert (row.host, row.address) == (other.host.id, SECOND)
 
 
 async def a_host_that_leaves_gives_every_lease_back(rig: JournalRig) -> None:
     """Its sessions are free at once, whatever was open in them."""
     async with rig.open(FIRST) as journal, rig.open(SECOND) as other:
         owners = [await _begin(journal), await _begin(journal)]
-        await journal.leave()
+        await journal.host.leave()
         for owner in owners:
             await other.take(owner.id)
 
@@ -367,7 +373,7 @@ async def an_idle_stale_owner_learns_of_it_by_its_beat(rig: JournalRig) -> None:
         stale, kept = await _begin(journal), await _begin(journal)
         rig.silence(_host(journal))
         await other.take(stale.id)
-        await journal.beat()
+        await journal.host.beat()
         (lost,) = stale.failures
         assert isinstance(lost, LeaseLost)
         assert SECOND in lost.message
@@ -405,7 +411,7 @@ async def a_host_that_beats_keeps_its_sessions(rig: JournalRig) -> None:
     async with rig.open(FIRST) as journal, rig.open(SECOND) as other:
         owner = await _begin(journal)
         rig.silence(_host(journal))
-        await journal.beat()
+        await journal.host.beat()
         assert isinstance(await _error_of(other.take(owner.id)), LeaseHeld)
 
 
