@@ -13,8 +13,9 @@ from tests.faults.manifest import fault
 from tests.support.deleted_folder import in_deleted_folder
 
 import midflight
+from midflight._util.text import slug
 from midflight.errors import InvalidOption, UnsupportedOption
-from midflight.options import Options, slug
+from midflight.options import Options
 
 SECONDS = ("timeout", "stall_timeout", "request_timeout", "max_wait")
 LIMITS = ("max_turns", "max_budget_usd", *SECONDS)

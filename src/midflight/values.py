@@ -30,6 +30,7 @@ __all__ = [
     "Role",
     "RunState",
     "SessionStatus",
+    "Spent",
     "Status",
     "Support",
     "TokenUsage",
@@ -80,6 +81,7 @@ CHANGEABLE = ("max_turns", "max_budget_usd", "timeout")
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Amount = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+Spent = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
