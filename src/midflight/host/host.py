@@ -123,7 +123,7 @@ class Host:
         self._tasks.start(self._journal.host.stay())
         self._tasks.start(self._housekeeping.beat())
         self._tasks.start(self._housekeeping.share())
-        self._tasks.start(self._housekeeping.settle())
+        self._tasks.start(self._housekeeping.end_lost())
 
     async def _come_back(self) -> None:
         """Be a host again, where others have taken this one for dead and forgotten it."""

@@ -1,4 +1,4 @@
-"""What a host does by itself: it beats, parks sessions, and keeps agents warm."""
+"""What a host does by itself: it beats, parks sessions, and adds up what families have spent."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Housekeeping:
                 async with asyncio.timeout(min(waits, default=None)):
                     await self._sessions.changed.wait()
 
-    async def settle(self) -> None:
+    async def end_lost(self) -> None:
         """End what is open in sessions that the journal could not take, when it can again."""
         while True:
             await asyncio.sleep(BEAT_S)

@@ -50,8 +50,8 @@ class InboxReader:
         self._service = service
         self._busy: set[str] = set()
         self._tasks = TaskSet()
-        self._few = asyncio.Semaphore(QUESTIONS)
-        self._moments = asyncio.Semaphore(AT_REST)
+        self._answering = asyncio.Semaphore(QUESTIONS)
+        self._telling = asyncio.Semaphore(AT_REST)
 
     async def serve(self) -> None:
         """Carry out what comes, for as long as this runs; a file's hosts are all asked directly."""
@@ -98,7 +98,7 @@ class InboxReader:
 
         It gets no agent here. Raises `LeaseHeld` where another worker was faster.
         """
-        async with self._moments, contextlib.AsyncExitStack() as stack:
+        async with self._telling, contextlib.AsyncExitStack() as stack:
             row, record = await self._journal.hold(session, to_tell=True)
             await stack.enter_async_context(record.kept())
             entries = await self._journal.inbox.take_of(host, session)
@@ -151,7 +151,7 @@ class InboxReader:
         """Answer a question, whatever is carried out meanwhile; a few at a time."""
         from midflight.host.answers import Answers  # it needs git, and few hosts are asked
 
-        async with self._few:
+        async with self._answering:
             try:
                 authorizer = self._authorizer(entry.sender)
                 answer = await Answers(self._journal, self._service).answer(entry, authorizer)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 PAGE = 1_000
 """How many events are read from the journal at a time, and a page has at most."""
 
+MAX_TAKEN = 50
+"""With so many live sessions a host takes no further ones: of its files and its time each has less.
+"""
+
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A session that somebody wants begun, in the words of another process.
@@ -48,11 +52,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     warm: bool
     who: Who
     terminal: Mapping[str, str] | None
-
-
-MAX_TAKEN = 50
-"""With so many live sessions a host takes no further ones: of its files and its time each has less.
-"""
 
 
 class SessionService:

@@ -220,7 +220,7 @@ class Journal:
             writes.create(connection, new, self._here)
             return self._taken(connection, session, host)
 
-        async with self._claim(session):
+        async with self._alone(session):
             return self._hold(host, *await self._writer.do(made))
 
     async def take(
@@ -253,7 +253,7 @@ class Journal:
                 writes.tell(connection, session)
             return row, generation
 
-        async with self._claim(session):
+        async with self._alone(session):
             return self._hold(host, *await self._writer.do(taken))
 
     async def claim(self, offer: Offer) -> tuple[SessionRow, JournalRecord] | None:
@@ -275,7 +275,7 @@ class Journal:
         return self._hold(host, *found)
 
     @contextlib.asynccontextmanager
-    async def _claim(self, session: str) -> AsyncIterator[None]:
+    async def _alone(self, session: str) -> AsyncIterator[None]:
         """One at a time may take a session in this process."""
         if session in self._held:
             raise LeaseHeld(session, "this process")
@@ -346,7 +346,7 @@ class Journal:
             lease.take(connection, session, host, self._here)
             writes.remove(connection, session)
 
-        async with self._claim(session):
+        async with self._alone(session):
             await self._writer.do(gone)
 
     # Sessions to read ---------------------------------------------------------------------

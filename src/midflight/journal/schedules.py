@@ -1,4 +1,4 @@
-"""The schedules of a journal and their runs: here it is settled who begins each of them, once.
+"""The schedules of a journal and their runs: here it is decided who begins each of them, once.
 
 When the next run is due stands in its schedule. Whoever moves that moment on has the run to begin,
 and its session has the id of the run: begun twice, it is one session.
@@ -146,7 +146,7 @@ class ScheduleStore:
         taken: bool = await self._write(lambda c: _change(c, run, holder, holder=host))
         return taken
 
-    async def settle(self, run: str, holder: str, state: str, note: str = "") -> None:
+    async def set_state(self, run: str, holder: str, state: str, note: str = "") -> None:
         """Note what has come of the begin of a run, unless another host has it now."""
         await self._write(lambda c: _change(c, run, holder, state=state, note=plain(note)))
 

@@ -209,7 +209,7 @@ class Handlers:
         infos = await self._client.sessions(status=args.status or None, cwd=args.cwd or None)
         names = {info.id: info.name for info in infos}
         entries = [
-            r.Entry(
+            r.ListedSession(
                 session=info.name,
                 status=info.status,
                 agent=info.agent,

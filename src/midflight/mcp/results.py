@@ -75,8 +75,8 @@ class Reports(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timed_out: Annotated[bool, Meta(description="The time was over; the agents go on.")] = False
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of a list."""
+class ListedSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session, as lists have it."""
 
     session: _Name
     status: Status
@@ -92,7 +92,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Listing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What `sessions` returns."""
 
-    sessions: list[Entry]
+    sessions: list[ListedSession]
     left_out: Annotated[int, Meta(description="Older sessions.")] = 0
 
 

@@ -130,7 +130,7 @@ class Firing:
             return
         if is_late(cut.run.due, now) and not cut.run.session:
             note = "the process that was to begin it has ended, and then it was too late"
-            await self._store.settle(cut.run.id, cut.holder, "failed", note)
+            await self._store.set_state(cut.run.id, cut.holder, "failed", note)
         elif await self._store.take_over(cut.run.id, cut.holder, self._host):
             self._go(cut.schedule, cut.run)
 
@@ -150,7 +150,7 @@ class Firing:
         except Exception as error:  # noqa: BLE001 - its history says so
             state, note = "failed", f"unexpected {type(error).__name__}"
         with contextlib.suppress(StoreFailed):  # it is looked at again
-            await self._store.settle(run.id, self._host, state, note)
+            await self._store.set_state(run.id, self._host, state, note)
         self._beginning.discard(run.id)
 
 

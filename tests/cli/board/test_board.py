@@ -10,7 +10,7 @@ from tests.support.board import CWD, NOW, asked, asks, board, command, edit, inf
 from midflight import commands as c
 from midflight import events as e
 from midflight.cli.board.acts import CarryOut, Dispatch, Enter, Leave, Look
-from midflight.cli.board.board import HELD_S, SETTLED_S, Board
+from midflight.cli.board.board import ANSWERED_S, HELD_S, Board
 from midflight.cli.board.boxes import DenyBox
 from midflight.cli.board.groups import Key
 
@@ -147,11 +147,11 @@ def test_answer_is_given_once_and_said_for_three_seconds() -> None:
     a = info("a", "running")
     made.take([a, asks("b", ago=5)], NOW)
     assert [key.session for key in made.keys] == ["a", "b"]
-    assert made.settled(a).startswith("allowed ")
-    assert made.settled(a).endswith(", runs")
-    made.take([a, asks("b", ago=5)], NOW + SETTLED_S)
+    assert made.answered(a).startswith("allowed ")
+    assert made.answered(a).endswith(", runs")
+    made.take([a, asks("b", ago=5)], NOW + ANSWERED_S)
     assert [key.session for key in made.keys] == ["b", "a"]
-    assert (made.settled(a), chosen(made)) == ("", "a")
+    assert (made.answered(a), chosen(made)) == ("", "a")
 
 
 def test_answer_that_failed_can_be_given_again() -> None:

@@ -16,7 +16,7 @@ DAY = RECENT_S + 1
 
 def listed(*infos: SessionInfo, **more: Any) -> list[str]:
     """The rows: a heading by its group, a session by its branch and its name."""
-    options: dict[str, Any] = {"settled": {}, "folded": (), "older": False, "flat": False} | more
+    options: dict[str, Any] = {"answered": {}, "folded": (), "older": False, "flat": False} | more
     rows = arrange(infos, now=NOW, **options)
     shown = []
     for row in rows:
@@ -80,7 +80,7 @@ def test_folded_parent_hides_its_children_but_not_what_waits() -> None:
 
 def test_session_that_was_answered_keeps_its_place() -> None:
     infos = asks("a", ago=50), info("b", "running"), asks("c", ago=5)
-    assert listed(*infos, settled={"b": NOW - 20}) == ["WAITS", "a", "b", "c"]
+    assert listed(*infos, answered={"b": NOW - 20}) == ["WAITS", "a", "b", "c"]
 
 
 NAMES = st.sampled_from("abcdef")

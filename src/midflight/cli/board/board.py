@@ -39,7 +39,7 @@ HELD_S = 0.7
 A keyboard begins to repeat a key after 0.66 s (X11) or less, and then many times a second.
 """
 
-SETTLED_S = 3.0
+ANSWERED_S = 3.0
 """How long a session that was answered keeps its place, and says what was decided."""
 
 _MOVES = {
@@ -60,8 +60,8 @@ _WAYS = {"m": "steer", "u": "queue", "r": "redirect"}
 _STATES = {"wait": "waits", "run": "runs", "rest": "rests"}
 
 
-class Settled(NamedTuple):
-    """What was decided: since when it was asked, and until when that is said."""
+class Answered(NamedTuple):
+    """What was decided of a request: since when it was asked, until when that is said."""
 
     request: str
     asked: float
@@ -97,7 +97,7 @@ class Board:
         self._at = 0
         self._awaited = ""
         self._now = 0.0
-        self._settled: dict[str, Settled] = {}
+        self._answered: dict[str, Answered] = {}
         self._folded: set[str] = set()
         self._older = False
         self._families: dict[str, Family] = {}
@@ -127,15 +127,15 @@ class Board:
     def arrange(self, now: float) -> None:
         """Put what there is in order; what is chosen stays chosen, wherever it stands now."""
         self._now = now
-        self._settled = {
-            session: settled
-            for session, settled in self._settled.items()
-            if now < settled.until and session in self.infos
+        self._answered = {
+            session: answered
+            for session, answered in self._answered.items()
+            if now < answered.until and session in self.infos
         }
         self.counts = Counter(map(group_of, self.infos.values()))
         self.rows = arrange(
             [info for info in self.infos.values() if self._matches(info)],
-            {session: settled.asked for session, settled in self._settled.items()},
+            {session: answered.asked for session, answered in self._answered.items()},
             self._folded,
             now,
             older=self._older,
@@ -158,12 +158,12 @@ class Board:
         """Return the word for a session's state, of `words.MARKS`."""
         return words.state(info, self.activity(info.id), new=info.id in self._new)
 
-    def settled(self, info: SessionInfo) -> str:
+    def answered(self, info: SessionInfo) -> str:
         """Return what has just been decided of what a session asked, or nothing."""
-        settled = self._settled.get(info.id)
-        if settled is None:
+        answered = self._answered.get(info.id)
+        if answered is None:
             return ""
-        return f"{settled.word}, runs" if info.status == "running" else settled.word
+        return f"{answered.word}, runs" if info.status == "running" else answered.word
 
     def cost(self, info: SessionInfo) -> str:
         """Return what a session has cost; of one with children, with theirs and its budget."""
@@ -218,7 +218,7 @@ class Board:
     def next_waiting(self) -> bool:
         """Choose the next session that waits for an answer; tell whether there is one."""
         waiting = [
-            key for key in self.keys if key.above and not self._is_settled(self.infos[key.session])
+            key for key in self.keys if key.above and not self._is_answered(self.infos[key.session])
         ]
         at = self.keys.index(self.chosen) if self.chosen in self.keys else -1
         below = [key for key in waiting if self.keys.index(key) > at]
@@ -232,14 +232,14 @@ class Board:
         shown = {key.session for key in self.keys}
         return sum(bool(info.pending) and info.id not in shown for info in self.infos.values())
 
-    def _is_settled(self, info: SessionInfo) -> bool:
-        settled = self._settled.get(info.id)
-        return settled is not None and all(x.request == settled.request for x in info.pending[:1])
+    def _is_answered(self, info: SessionInfo) -> bool:
+        answered = self._answered.get(info.id)
+        return answered is not None and all(x.request == answered.request for x in info.pending[:1])
 
     def _look_at_request(self) -> None:
         """Have what the chosen session asks, and what has been chosen of it already."""
         info = self.session
-        if info is None or not info.pending or self._is_settled(info):
+        if info is None or not info.pending or self._is_answered(info):
             self.asking = None
             return
         asked, asking = (info.id, info.pending[0]), self.asking
@@ -357,17 +357,17 @@ class Board:
         info = self.infos.get(act.session)
         if isinstance(act.command, c.Answer) and info is not None and info.pending:
             asked = info.pending[0].time
-            self._settled[act.session] = Settled(act.command.request, asked, "…", float("inf"))
+            self._answered[act.session] = Answered(act.command.request, asked, "…", float("inf"))
             self._look_at_request()
             self.next_waiting()
         return act
 
     def done(self, act: CarryOut, now: float) -> None:
         """A command was carried out."""
-        settled = self._settled.get(act.session)
-        if isinstance(act.command, c.Answer) and settled is not None:
+        answered = self._answered.get(act.session)
+        if isinstance(act.command, c.Answer) and answered is not None:
             word = f"{act.done} {clock(now)}"
-            self._settled[act.session] = settled._replace(word=word, until=now + SETTLED_S)
+            self._answered[act.session] = answered._replace(word=word, until=now + ANSWERED_S)
         elif info := self.infos.get(act.session):
             self.said = f"{one_name(info.name)}: {act.done}"
 
@@ -378,7 +378,7 @@ class Board:
     def failed(self, act: CarryOut | Dispatch, why: str) -> None:
         """A command could not be carried out: what is asked can be answered again."""
         if isinstance(act, CarryOut) and isinstance(act.command, c.Answer):
-            self._settled.pop(act.session, None)
+            self._answered.pop(act.session, None)
             self._look_at_request()
         self.said = why
 

@@ -49,7 +49,7 @@ class Family(NamedTuple):
 
 def arrange(
     infos: Sequence[SessionInfo],
-    settled: Mapping[str, float],
+    answered: Mapping[str, float],
     folded: Collection[str],
     now: float,
     *,
@@ -58,11 +58,11 @@ def arrange(
 ) -> list[Row]:
     """Put sessions into groups.
 
-    ``settled`` are those that have just been answered, with when they had asked: they keep their
+    ``answered`` are those that have just been answered, with when they had asked: they keep their
     places for a moment. ``folded`` are parents whose children are hidden, ``older`` unfolds what
     has been at rest for long, and ``flat`` takes children for sessions of their own.
     """
-    asked = {each.id: each.pending[0].time for each in infos if each.pending} | dict(settled)
+    asked = {each.id: each.pending[0].time for each in infos if each.pending} | dict(answered)
     waits = sorted((each for each in infos if each.id in asked), key=lambda each: asked[each.id])
     runs: list[tuple[SessionInfo, list[Row]]] = []
     rests: list[tuple[SessionInfo, list[Row]]] = []

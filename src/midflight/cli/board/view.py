@@ -175,9 +175,9 @@ def cells(board: Board, row: Row, info: SessionInfo, now: float, *, narrow: bool
     mark, mark_style = words.MARKS[board.state(info)]
     style = words.WAITS if info.pending else mark_style if mark == "!" else ""
     does = words.doing(info, activity)
-    if settled := board.settled(info):
+    if answered := board.answered(info):
         mark, mark_style = words.MARKS["runs" if info.pending else board.state(info)]
-        does, style = settled, BOLD
+        does, style = answered, BOLD
     elif info.pending and narrow:
         does = does.removeprefix("asks: ")
     elif info.pending and row.key is not None and not row.key.above:
