@@ -1,7 +1,7 @@
 """The append-only record of sessions on disk, and the leases that decide who may write it.
 
     async with Journal() as journal:
-        await journal.host.register(address)                 # beat() every 5 seconds from here on
+        await journal.host.register(address)            # beat() every 5 seconds from here on
         row, record = await journal.create("fix-the-tests", options)
         record.begin(shown=print, failed=print)
         record.append(event)                            # never blocks; in order

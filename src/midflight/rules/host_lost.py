@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from midflight import events as e
 from midflight.agents.base import Finished
-from midflight.state.session import MOST_LOST, Turn
+from midflight.state.session import MOST_LOST
 
 GO_ON = "Go on where you were cut. This is what you were asked:"
 """Begins the message that the agent gets, before the words that it may or may not have read."""
@@ -27,10 +27,10 @@ def cut_words(events: Iterable[e.Event], told: Collection[str]) -> str:
     return "\n\n".join((GO_ON, *filter(None, said.values())))
 
 
-def known_end(events: Iterable[e.Event], turn: Turn | None) -> Finished | None:
+def known_end(events: Iterable[e.Event], messages: Collection[str]) -> Finished | None:
     """Return how a turn had ended that is open only because its host died before all was on disk.
 
-    The messages of a turn end together, and then the turn: one that has ended tells of the others.
+    Its ``messages`` end together, and then the turn: one that has ended tells of the others.
     """
     said, end = "", None
     for event in events:
@@ -39,14 +39,11 @@ def known_end(events: Iterable[e.Event], turn: Turn | None) -> Finished | None:
                 said = ""
             case e.Text(parent=None, text=text):
                 said = text
-            case e.MessageAnswered(message=message) if turn and message in turn.messages:
+            case e.MessageAnswered() if event.message in messages:
                 end = Finished(status="completed", reason="end_turn", text=said)
-            case e.MessageCancelled(message=message, reason=reason) if (
-                turn and message in turn.messages
-            ):
+            case e.MessageCancelled(reason=reason) if event.message in messages:
                 end = Finished(status="interrupted", reason=reason)
-            case e.MessageFailed(message=message, reason=reason) if (
-                turn and message in turn.messages and reason != "host_died"
-            ):
-                end = Finished(status="failed", reason=reason)
+            case e.MessageFailed(reason=reason) if event.message in messages:
+                if reason != "host_died":  # else that end was written after the death
+                    end = Finished(status="failed", reason=reason)
     return end

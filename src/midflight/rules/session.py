@@ -482,12 +482,12 @@ class SessionRules:
         for entry in self.state.outbox.waiting():
             entry.handed = entry.opener = self.state.ended is None and entry.id in past.handed
         if self.state.ended is None:
-            if (end := known_end(past.events, self.state.turn)) is not None:
+            in_turn = self.state.turn.messages if self.state.turn else []
+            if (end := known_end(past.events, in_turn)) is not None:
                 self._turns.finished(end)
-            told = {entry.id for entry in self.state.outbox.handed()}
-            if self.state.turn is not None:
-                told.update(self.state.turn.messages)
-            words = cut_words(past.events, told)
+                in_turn = []
+            handed = [entry.id for entry in self.state.outbox.handed()]
+            words = cut_words(past.events, [*in_turn, *handed])
             self._requests.cancel_all("host_died")
             if self._turns.rationed:  # else it goes on where its folder is
                 self._background.cut()
