@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Open
+from tests.journal.conftest import postgresql, server
 from tests.support.schedules import DAY, DUE, Begins, Clock, daily
 
 from midflight import Options
@@ -23,6 +24,8 @@ from midflight.testing import FakeModel, ScriptedModel
 from midflight.testing.fake import agent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("state")]
+
+__all__ = ["postgresql", "server"]
 
 Model = Callable[..., Awaitable[ScriptedModel]]
 
@@ -116,6 +119,17 @@ def test_schedule_has_an_address_and_no_folder_for_its_checkouts(say: Say, proje
     assert (code, "secret" in err) == (2, False)
 
 
+def test_label_of_its_workers_stands_on_either_side(
+    say: Say, server: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDFLIGHT_JOURNAL", server)
+    run = ("run", "go", "--cwd", str(project), "--permission-mode", "plan", "--name")
+    for line in (("--on", "gpu", "--", *run, "a"), ("--", *run, "b", "--on", "gpu")):
+        assert say("0 7 * * *", *line)[0] == 0
+    assert (stored("a").on, stored("b").on) == ("gpu", "gpu")
+    assert stored("a").options == stored("b").options
+
+
 def test_zone_is_that_of_who_makes_it(say: Say) -> None:
     code, out, err = say("30 6 * * *", "--json", "--", "run", "go", "--name", "dawn")
     assert code == 0
@@ -134,7 +148,9 @@ def test_zone_is_that_of_who_makes_it(say: Say) -> None:
         (("0", "7", "--", "run", "go"), "the times are one argument, in quotes"),
         (("7 o'clock", "--", "run", "go"), '"7 o\'clock" says no times'),
         (("0 7 * * *", "--zone", "Mars", "--", "run", "go"), "'Mars' is no time zone"),
-        (("0 7 * * *", "--on", "gpu", "--", "run", "go"), "there is no option --on"),
+        (("0 7 * * *", "--label", "gpu", "--", "run", "go"), "there is no option --label"),
+        (("0 7 * * *", "--on", "gpu", "--", "run", "go", "--cwd", "."), "--on: a worker needs a"),
+        (("0 7 * * *", "--on", "a", "--", "run", "go", "--on", "b"), "--on: two labels are named"),
         (("0 7 * * *", "--", "run", "go", "--trust"), "--trust: it would obey whatever"),
         (("0 7 * * *", "--", "run", "go", "--notify", "x://k"), "--notify: a schedule cannot"),
         (("0 7 * * *", "--", "run", "go", "--resume", "a"), "--resume: a schedule cannot"),

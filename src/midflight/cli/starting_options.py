@@ -110,7 +110,7 @@ def orchestrate(parser: argparse.ArgumentParser) -> None:
 def schedule(parser: argparse.ArgumentParser) -> None:
     """Add when a task begins by itself, and what is done with schedules."""
     parser.usage = (
-        f"{parser.prog} [WHEN [--zone Z] -- run TASK [options of run]]\n"
+        f"{parser.prog} [WHEN [--zone Z] [--on LABEL] -- run TASK [options of run]]\n"
         f"       {parser.prog} {{{','.join(SCHEDULE_ACTIONS)}}} S"
     )
     add = parser.add_argument
@@ -123,6 +123,7 @@ def schedule(parser: argparse.ArgumentParser) -> None:
     )
     add("schedule", metavar="S", nargs="?", help="a schedule: its name, or how it begins")
     add("--zone", metavar="Z", help="the time zone of WHEN, such as Europe/Berlin (default: yours)")
+    add("--on", metavar="LABEL", help="each run is for a worker that has this label: run --on")
     shared.as_json(parser, "a list of objects, or the one that it is about")
     parser.set_defaults(run=None)
 

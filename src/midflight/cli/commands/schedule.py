@@ -91,6 +91,10 @@ def _make(args: argparse.Namespace) -> int:
     if not args.run or args.run[0] != "run":
         raise InvalidInput("what is to begin stands behind --: run, with its task", _EXAMPLE)
     run = parse(args.run)
+    if args.on is not None:
+        if run.on not in {None, args.on}:
+            raise InvalidOption("--on", "two labels are named", "name one, on either side of --")
+        run.on = args.on
     for name, flag in _ONLY_RUN.items():
         if getattr(run, name):
             raise InvalidOption(flag, "a schedule cannot have it", _HINTS.get(flag, "leave it out"))
