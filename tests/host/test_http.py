@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from tests.faults.manifest import fault
-from tests.support.host import journal_of, service_of
+from tests.support.host import journal_of, table_of
 from tests.support.journal import sql
 from tests.support.raw_http import call, dial
 
@@ -502,7 +502,7 @@ async def test_two_hundred_streams_at_once_leave_nothing_behind(host: Host, begi
 
 async def _settled(host: Host, session: Session, descriptors: int) -> None:
     """Wait until the host has noticed who has left."""
-    while service_of(host).is_read(session.id) or _descriptors() > descriptors:
+    while table_of(host).readers.is_read(session.id) or _descriptors() > descriptors:
         await call(host.address(), "/healthz")
 
 

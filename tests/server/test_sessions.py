@@ -14,7 +14,7 @@ from tests.faults.manifest import fault
 from tests.host.test_shared_host import one_environment, started
 from tests.server.conftest import TOKEN, Server
 from tests.support.events import until
-from tests.support.host import service_of, table_of
+from tests.support.host import table_of
 from tests.support.raw_http import call, connect, dial
 from tests.support.repo import Repo
 from tests.support.sick_host import sick_host
@@ -454,7 +454,7 @@ async def test_many_streams_leave_nothing_behind(server: Server, begin: Begin, h
             await stream.__aenter__()
         for stream in streams:
             await stream.__aexit__(None, None, None)
-    while server.connections or service_of(host).is_read(session.id):
+    while server.connections or table_of(host).readers.is_read(session.id):
         await call(host.address(), "/healthz")
 
 

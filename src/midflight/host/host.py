@@ -84,7 +84,7 @@ class Host:
             self._sessions,
             self._warm,
             park_after,
-            is_read=self._service.is_read,
+            is_read=self._sessions.readers.is_read,
             come_back=self._come_back,
         )
         self._inbox = InboxReader(
@@ -223,7 +223,7 @@ class Host:
         It is as if they were attached from elsewhere: its requests have no deadline, and it is not
         parked.
         """
-        return self._service.reading(id, attends=True)
+        return self._sessions.readers.reading(id, attends=True)
 
     def live(self) -> list[Session]:
         """Return the sessions that are live in this host."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +74,6 @@ class SessionService:
         self._warm = warm
         self.kind = kind
         self._taking = taking
-        self._readers: Counter[str] = Counter()
-        self._attended: Counter[str] = Counter()
 
     def authorizer(self, caller: Caller, may_answer: AnswerScope) -> Authorizer:
         """Return what decides what a caller may do here."""
@@ -113,10 +109,6 @@ class SessionService:
     def masked(self, text: str) -> str:
         """Return a text without the secrets that this host knows."""
         return self._sessions.secrets.masked(text)
-
-    def is_read(self, id: str) -> bool:
-        """Tell whether a session has a reader."""
-        return self._readers[id] > 0
 
     # Sessions -----------------------------------------------------------------------------
 
@@ -165,7 +157,7 @@ class SessionService:
         seen = self.agent_seen(id)
         if seen is None:
             raise NotFound("this session is not here, or at rest", "a message resumes it")
-        return msgspec.structs.replace(seen, attended=self._is_attended(id))
+        return msgspec.structs.replace(seen, attended=self._sessions.readers.is_attended(id))
 
     def agent_seen(self, id: str) -> AgentInfo | None:
         """Return the same, or None where the session is not live."""
@@ -241,39 +233,14 @@ class SessionService:
         says that the reader answers requests: as long as there is one they have no deadline. Raises
         `EventsExpired` when the reader falls too far behind.
         """
-        with self.reading(id, attends=attends):
+        with self._sessions.readers.reading(id, attends=attends):
             yield []
             while (session := self._sessions.get(id)) is None or after < session.oldest_seq - 1:
                 page = await self._journal.events(id, after, PAGE)
                 if page:
                     yield page
                     after = page[-1].seq or after
-                elif session is None:
+                elif session is None and not await self._sessions.arrived(id):
                     return
             async for events in session.events_together(after, silence_s):
                 yield events
-
-    @contextlib.contextmanager
-    def reading(self, id: str, *, attends: bool) -> Iterator[None]:
-        """Know of a reader, who answers requests if it ``attends``, until the block is left."""
-        self._readers[id] += 1
-        self._attended[id] += attends
-        self._attend(id)
-        try:
-            yield
-        finally:
-            self._readers[id] -= 1
-            self._attended[id] -= attends
-            self._attend(id)
-            self._readers, self._attended = +self._readers, +self._attended
-            self._sessions.changed.set()
-
-    def _is_attended(self, id: str) -> bool:
-        session = self._sessions.get(id)
-        at_its_own = session is not None and session.options.attended is True
-        return at_its_own or self._attended[id] > 0
-
-    def _attend(self, id: str) -> None:
-        session = self._sessions.get(id)
-        if session is not None and session.options.attended is not True:
-            session.attend(True if self._attended[id] else session.options.attended)

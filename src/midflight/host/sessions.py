@@ -26,6 +26,7 @@ from midflight.errors import (
     StoreRefused,
 )
 from midflight.family import Beginning, Family
+from midflight.host.readers import Readers
 from midflight.host.recovery import recover, set_aside
 from midflight.host.secrets import SessionSecrets
 from midflight.host.warm_pool import AgentFactory, WarmAgents
@@ -86,6 +87,7 @@ class SessionTable:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._lost: set[str] = set()
         self._starts = _Starts(self.changed)
+        self.readers = Readers(self._live, self.changed)
 
     def __bool__(self) -> bool:
         """Tell whether there is a session, or one on its way."""
@@ -94,6 +96,10 @@ class SessionTable:
     def get(self, id: str) -> Session | None:
         """Return a session that is live here."""
         return self._live.get(id)
+
+    async def arrived(self, id: str) -> bool:
+        """Wait for a session that is on its way; tell whether one was."""
+        return await self._starts.arrived(id)
 
     def live(self) -> list[Session]:
         """Return the sessions that are live here."""
@@ -309,6 +315,7 @@ class SessionTable:
             await session.close("parked")
             self._check_open()
         self._live[session.id] = session
+        self.readers.tell(session.id)
         self.secrets.keep(session.id, session.options, terminal)
         watch = asyncio.get_running_loop().create_task(self._watch(session))
         self._watches[session.id] = watch
@@ -427,6 +434,14 @@ class _Starts:
         finally:
             self._count -= 1
             self._changed.set()
+
+    async def arrived(self, id: str) -> bool:
+        """Wait for what is on its way with this id; tell whether anything was."""
+        lock = self._locks.get(id)
+        if lock is None or not lock.locked():
+            return False
+        async with lock:
+            return True
 
     async def enter(self, session: Session) -> None:
         """Enter a session. Raises what that raises, or `HostGone` when the host ends first."""

@@ -92,7 +92,9 @@ class Worker(Host):
         Authorizer.of_this_process(self._journal).check_working()
         self._journal.work_waits = changed
         self._ends = contextlib.AsyncExitStack()
-        self._places = Places(self._journal, self._sessions, offer, changed, self._service.is_read)
+        self._places = Places(
+            self._journal, self._sessions, offer, changed, self._sessions.readers.is_read
+        )
 
     @property
     def drained(self) -> asyncio.Event:
