@@ -16,9 +16,11 @@ from tests.worker.conftest import Begin, Workers
 
 from midflight import commands as c
 from midflight import events as e
+from midflight.address import Address
 from midflight.client.client import Client, connect
 from midflight.environment import TOKEN_VARIABLE
 from midflight.errors import AgentUnavailable, InvalidInput, InvalidOption, NotAllowed, NotFound
+from midflight.host import Host
 from midflight.host.recovery import recover
 from midflight.journal import Journal
 from midflight.lineage import SESSION_VARIABLE
@@ -240,16 +242,24 @@ async def test_session_that_was_stopped_while_it_waited_is_not_claimed(
         await client.info(removed.id, exact=True)
 
 
-async def test_same_id_twice_is_one_session_that_waits(client: Client, tmp_path: Path) -> None:
+async def test_same_id_twice_is_one_session_that_waits(
+    client: Client, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     options: dict[str, Any] = {"agent": "fake", "cwd": tmp_path}
     first = await client.dispatch("go", id="k1", on="gpu", **options)
     again = await client.dispatch("go", id="k1", on="gpu", **options)
 
     assert first.id == again.id
     assert len(of(e.MessageAccepted, await client.history("k1"))) == 1
-    for other in ("cpu", None):
-        with pytest.raises(InvalidInput, match="was begun with another task or other options"):
-            await client.dispatch("go", id="k1", on=other, **options)
+    async with Host(server, taking=True) as here:
+
+        async def start_host(*_: object, **__: object) -> Address:
+            return Address.parse(here.address())
+
+        monkeypatch.setattr("midflight.client.placement.start_host", start_host)
+        for other in ("cpu", None):
+            with pytest.raises(InvalidInput, match="was begun with another task or other options"):
+                await client.dispatch("go", id="k1", on=other, **options)
 
 
 @pytest.mark.parametrize("label", ["", "a b", "-x", "a/b", "é", "x" * 65, "a\n", "'; DROP"])
