@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.agents import StandIns, starts_one
+from tests.support.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 # The machine may be busy with other things, and a run shall try what the last one has tried.
 settings.register_profile(
@@ -58,6 +62,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("agent")
     if hasattr(config, "workerinput"):  # several workers: none is left alone with a long test
         items.sort(key=_order, reverse=True)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves from being looked through whenever garbage is collected."""
+    gc.collect()
+    gc.freeze()
 
 
 def _order(item: pytest.Item) -> tuple[bool, bool, float]:

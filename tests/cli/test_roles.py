@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.journal.conftest import Role, postgresql, role, server
+from tests.journal.conftest import Role, role, server
 from tests.support.journal import rows
 from tests.support.program import Done, Program
 from tests.support.raw_http import call
@@ -19,7 +19,7 @@ from midflight.server.server import ServeOptions, serving
 from midflight.session.session import Session
 from midflight.testing import FakeModel, ScriptedModel, Text, ToolCall
 
-__all__ = ["postgresql", "role", "server"]
+__all__ = ["role", "server"]
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Open
-from tests.journal.conftest import postgresql, server
+from tests.journal.conftest import server
 from tests.support.schedules import DAY, DUE, Begins, Clock, daily
 
 from midflight import Options
@@ -25,7 +25,7 @@ from midflight.testing.fake import agent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("state")]
 
-__all__ = ["postgresql", "server"]
+__all__ = ["server"]
 
 Model = Callable[..., Awaitable[ScriptedModel]]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from tests.host.conftest import attach, begin, fake_model, patient
-from tests.journal.conftest import Become, become, postgresql, server
+from tests.journal.conftest import Become, become, server
 
 from midflight.client.client import Client, connect
 from midflight.host import Host
 
-__all__ = ["attach", "become", "begin", "fake_model", "patient", "postgresql", "server"]
+__all__ = ["attach", "become", "begin", "fake_model", "patient", "server"]
 
 HERE, ELSEWHERE = "here", "elsewhere"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.faults.manifest import fault
-from tests.journal.conftest import postgresql, server
+from tests.journal.conftest import server
 from tests.support.events import PATIENCE_S, read, texts, until
 from tests.support.host import journal_of
 
@@ -31,7 +31,7 @@ ASK = ToolCall(
 )
 
 
-__all__ = ["postgresql", "server"]
+__all__ = ["server"]
 
 DATABASE = "database"
 """The door of another program of this machine, where the journal is in a database."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.journal.conftest import postgresql, server
+from tests.journal.conftest import server
 from tests.mcp.conftest import OpenTools
 from tests.support.repo import Repo, own_home, remote, repo
 
@@ -13,7 +13,7 @@ from midflight.client.client import connect
 from midflight.lineage import SESSION_VARIABLE
 from midflight.mcp.bounds import DispatchBounds
 
-__all__ = ["own_home", "postgresql", "remote", "repo", "server"]
+__all__ = ["own_home", "remote", "repo", "server"]
 
 
 async def test_dispatch_names_a_label_and_what_is_checked_out(

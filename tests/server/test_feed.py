@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 from tests.faults.manifest import fault
-from tests.journal.conftest import postgresql
 from tests.server.conftest import TOKEN, Server
 from tests.support.events import until
 
@@ -25,8 +24,6 @@ from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, Wait, Words
 
 Begin = Callable[..., Awaitable[tuple[FakeModel, Session]]]
-
-__all__ = ["postgresql"]
 
 
 async def take(stream: Any, until: Callable[[Any], bool]) -> list[tuple[str, str, Any]]:

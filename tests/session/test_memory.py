@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from tests.journal.conftest import Hosts, open_host, postgresql, server
+from tests.journal.conftest import Hosts, open_host, server
 from tests.support.journal import begin, rows
 
 from midflight.agents.base import Remembered
@@ -14,7 +14,7 @@ from midflight.errors import AgentFailed, StoreFailed
 from midflight.journal import JournalRecord
 from midflight.session.memory import TOO_LARGE, MemoryKeeper
 
-__all__ = ["open_host", "postgresql", "server"]
+__all__ = ["open_host", "server"]
 
 pytestmark = pytest.mark.anyio
 

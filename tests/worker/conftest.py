@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.host.conftest import fake_model, patient
-from tests.journal.conftest import Become, become, postgresql, server
+from tests.journal.conftest import Become, become, server
 from tests.support.host import have
 
 from midflight.client.client import Client, connect
@@ -19,7 +19,7 @@ from midflight.testing import FakeModel
 from midflight.testing.model.environment import env_for
 from midflight.worker import Worker
 
-__all__ = ["become", "fake_model", "patient", "postgresql", "server"]
+__all__ = ["become", "fake_model", "patient", "server"]
 
 HERE = "here"
 
