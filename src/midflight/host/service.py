@@ -240,7 +240,9 @@ class SessionService:
                 if page:
                     yield page
                     after = page[-1].seq or after
-                elif session is None and not await self._sessions.arrived(id):
-                    return
+                elif session is None:
+                    if not await self._sessions.arrives(id, silence_s):
+                        return
+                    yield []
             async for events in session.events_together(after, silence_s):
                 yield events

@@ -97,9 +97,9 @@ class SessionTable:
         """Return a session that is live here."""
         return self._live.get(id)
 
-    async def arrived(self, id: str) -> bool:
-        """Wait for a session that is on its way; tell whether one was."""
-        return await self._starts.arrived(id)
+    async def arrives(self, id: str, within: float) -> bool:
+        """Tell whether a session is here, or on its way: wait for it, so many seconds at most."""
+        return await self._starts.arrives(id, within) or id in self._live
 
     def live(self) -> list[Session]:
         """Return the sessions that are live here."""
@@ -435,13 +435,15 @@ class _Starts:
             self._count -= 1
             self._changed.set()
 
-    async def arrived(self, id: str) -> bool:
-        """Wait for what is on its way with this id; tell whether anything was."""
+    async def arrives(self, id: str, within: float) -> bool:
+        """Tell whether anything with this id is on its way, and wait for it; see `SessionTable`."""
         lock = self._locks.get(id)
         if lock is None or not lock.locked():
             return False
-        async with lock:
-            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within), lock:
+                pass
+        return True
 
     async def enter(self, session: Session) -> None:
         """Enter a session. Raises what that raises, or `HostGone` when the host ends first."""
