@@ -19,6 +19,7 @@ from midflight.git.store import Store
 from midflight.host import Host
 from midflight.journal import Journal
 from midflight.session import setup
+from midflight.session.message import Message
 from midflight.session.session import Session
 from midflight.testing import FakeModel, Text, ToolCall, Wait
 
@@ -272,6 +273,64 @@ async def test_setup_that_does_not_end_is_ended(
     await answered(session)
     events = await told(session)
     assert any("it took more than" in text for text in texts(events, "warning"))
+
+
+@pytest.fixture
+async def preparing(
+    begin: Begin, open_host: Hosts, tmp_path: Path
+) -> Callable[..., Awaitable[tuple[Path, Session, Message]]]:
+    """Return a function to a session whose setup waits for a file, elsewhere, with a message."""
+
+    async def start(*steps: Any) -> tuple[Path, Session, Message]:
+        go = tmp_path / "go"
+        go.touch()
+        one, two = [await open_host(work=tmp_path / name) for name in ("one", "two")]
+        share_secrets(one, two)
+        wait = f"until [ -e {go} ]; do sleep 0.02; done; echo x >> ready"
+        _, session = await begin([Text("a")], *steps, host=one, setup=wait)
+        await answered(session)
+        await told(session)
+        go.unlink()
+        resumed = await two.session(session.id)
+        seen = resumed.last_seq
+        message = await resumed.send("again")
+        async for event in resumed.events(seen):
+            if isinstance(event, e.ToolStarted):
+                break
+        return go, resumed, message
+
+    return start
+
+
+@pytest.mark.parametrize("how", ["interrupt", "cancel"])
+async def test_setup_that_nobody_waits_for_is_stopped_and_runs_again_later(
+    preparing: Callable[..., Awaitable[tuple[Path, Session, Message]]], how: str
+) -> None:
+    go, session, message = await preparing([Text("b")])
+
+    await (session.interrupt() if how == "interrupt" else message.cancel())
+
+    assert (await message.result()).status == "interrupted"
+    *_, ended = [each async for each in session.stream() if isinstance(each, e.ToolEnded)]
+    assert (ended.name, ended.status) == ("setup", "cancelled")
+    assert session.status == "idle"
+    go.touch()
+    assert (await (await session.send("once more")).result()).text == "b"
+    assert (session.options.cwd / "ready").read_text() == "x\nx\n"  # one on each machine
+
+
+async def test_redirect_leaves_the_setup_alone_and_is_what_the_agent_gets(
+    preparing: Callable[..., Awaitable[tuple[Path, Session, Message]]],
+) -> None:
+    go, session, message = await preparing([Text("b")])
+
+    better = await session.redirect("do that instead")
+    go.touch()
+
+    assert (await message.result()).status == "interrupted"
+    assert (await better.result()).text == "b"
+    setups = [each for each in await told(session) if isinstance(each, e.ToolStarted)]
+    assert len(setups) == 2  # one on each machine
 
 
 async def test_files_of_the_machine_are_there_before_setup(

@@ -105,6 +105,8 @@ class AgentRunner:
         self._up = asyncio.Event()
         self._preparing = ""
         self._start_bound: asyncio.Timeout | None = None
+        self._making: asyncio.Timeout | None = None
+        self._made_for = ""
         self._last_detail = ""
         self._lost = False
         self._interrupted = 0.0
@@ -122,8 +124,20 @@ class AgentRunner:
         return self._up.is_set()
 
     def put(self, action: a.Action) -> None:
-        """Put an action at the end of the line."""
+        """Put an action at the end of the line; one that ends a start need not wait for it."""
         self._actions.put_nowait(action)
+        making = self._making
+        if making is not None and not making.expired() and self._is_in_vain(action):
+            making.reschedule(asyncio.get_running_loop().time())
+
+    def _is_in_vain(self, action: a.Action) -> bool:
+        """Tell whether nobody wants the folder any more that is made ready, after an action."""
+        match action:
+            case a.Cancel(message=message):
+                return message == self._made_for
+            case a.Interrupt():
+                return not self._rules.state.outbox.held()
+        return False
 
     @property
     def model(self) -> str | None:
@@ -452,6 +466,8 @@ class AgentRunner:
         if self.alive and self._outgrown and not hand.steer:
             await self._retire()
         if not self.alive:
+            if not await self._make_ready(hand.message):
+                return
             await (self._start_fresh() if self._fresh else self._restart())
         images = self._images(hand.message)
         self.check_images(images)
@@ -498,8 +514,27 @@ class AgentRunner:
             text = "could not resume the conversation and knows nothing of what was said"
             self._rules.notice("warning", f"{self.agent.name} {text}: {error.message}")
 
+    async def _make_ready(self, message: str) -> bool:
+        """Make the folder ready for a message, and tell whether that is still wanted.
+
+        It can take minutes, which no stop has to wait for.
+        """
+        self._made_for = message
+        try:
+            async with asyncio.timeout(None) as making:
+                self._making = making
+                await self._prepare()
+        except TimeoutError:
+            if not making.expired():
+                raise
+        finally:
+            self._making = None
+        wanted = not (making.expired() or self._rules.stopping)
+        if not wanted:
+            self._rules.signal(Dropped(message), asyncio.get_running_loop().time())
+        return wanted
+
     async def _start_with(self, options: Options) -> None:
-        await self._prepare()
         self.agent = self._factory(options)
         await self._start_agent()
         await self.wait_up()

@@ -38,6 +38,7 @@ async def run_setup(
     whole = {**for_others(os.environ), **env, "PWD": str(folder)}
     redact = Redactor(whole)
     problem = ""
+    status: ToolStatus = "cancelled"
     try:
         argv = ["/bin/sh", "-c", f"exec </dev/null 2>&1\n{command}"]
         async with asyncio.timeout(SETUP_S):
@@ -49,12 +50,12 @@ async def run_setup(
             await process.exited()
         if process.exit_code:
             problem = process.last_words()
+        status = "completed" if process.exit_code == 0 else "failed"
     except TimeoutError:
-        problem = f"it took more than {SETUP_S:.0f} s"
+        problem, status = f"it took more than {SETUP_S:.0f} s", "failed"
     except MidflightError as error:
-        problem = error.message
+        problem, status = error.message, "failed"
     finally:
         await process.kill()
-        status: ToolStatus = "failed" if problem or process.exit_code != 0 else "completed"
         report(e.ToolEnded(call=call, name=NAME, status=status, output=output or problem))
     return problem

@@ -152,7 +152,12 @@ class Workplace:
                 ) from error
         self._prepared = True
         if new and self._options.setup is not None:
-            problem = await run_setup(self._options.setup, folder, self._env, self._report)
+            try:
+                problem = await run_setup(self._options.setup, folder, self._env, self._report)
+            except BaseException:  # it is stopped, and runs again before the next message
+                self._prepared = False
+                await self._holding.aclose()
+                raise
             if problem:
                 self._notice("warning", f"the folder may not be ready: setup has failed, {problem}")
         if self._checkout is not None:
