@@ -302,15 +302,18 @@ async def preparing(
     return start
 
 
-@pytest.mark.parametrize("how", ["interrupt", "cancel"])
+@pytest.mark.parametrize("how", ["interrupt", "interrupt with a steer", "cancel"])
 async def test_setup_that_nobody_waits_for_is_stopped_and_runs_again_later(
     preparing: Callable[..., Awaitable[tuple[Path, Session, Message]]], how: str
 ) -> None:
     go, session, message = await preparing([Text("b")])
 
-    await (session.interrupt() if how == "interrupt" else message.cancel())
+    messages = [message]
+    if "steer" in how:
+        messages.append(await session.send("and this", delivery="steer"))
+    await (message.cancel() if how == "cancel" else session.interrupt())
 
-    assert (await message.result()).status == "interrupted"
+    assert {(await each.result()).status for each in messages} == {"interrupted"}
     *_, ended = [each async for each in session.stream() if isinstance(each, e.ToolEnded)]
     assert (ended.name, ended.status) == ("setup", "cancelled")
     assert session.status == "idle"

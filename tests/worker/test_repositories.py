@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.support.events import PATIENCE_S, ended
+from tests.support.events import PATIENCE_S, ended, until
 from tests.support.repo import Repo, own_home, remote, repo
 from tests.worker.conftest import Begin, Workers
 from tests.worker.test_moves import die
@@ -14,7 +14,7 @@ from tests.worker.test_moves import die
 from midflight import commands as c
 from midflight.client.client import Client
 from midflight.errors import Conflict, InvalidOption
-from midflight.events import Notice
+from midflight.events import Notice, ToolStarted
 from midflight.git.remote import session_ref
 from midflight.session.workplace import MISSING
 from midflight.testing import FakeModel, Text, ToolCall, Wait
@@ -185,3 +185,21 @@ async def test_what_prepares_a_folder_is_for_the_workers_user_to_say(
 ) -> None:
     with pytest.raises(InvalidOption, match="setup"):
         await begin(repo=str(remote.folder), cwd=".", setup="touch ready")
+
+
+async def test_interrupt_while_a_folder_is_prepared_gives_the_place_to_the_next(
+    begin: Begin, open_worker: Workers, remote: Repo, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    first = await begin(repo=str(remote.folder), cwd=".")
+    second = await begin([Text("b")], [Text("c")], repo=str(remote.folder), cwd=".")
+    await open_worker(capacity=1, setup=f"until [ -e {go} ]; do sleep 0.02; done")
+    await until(first, ToolStarted)
+
+    await first.interrupt()
+
+    assert (await ended(first.first)).status == "interrupted"
+    await until(second, ToolStarted)
+    go.touch()
+    assert (await ended(second.first)).text == "b"
+    assert (await ended(await first.send("now then"))).text == "c"

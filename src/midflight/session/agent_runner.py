@@ -521,7 +521,8 @@ class AgentRunner:
         """
         self._made_for = message
         try:
-            async with asyncio.timeout(None) as making:
+            # What was steered into a turn that is being stopped stands behind the message of that.
+            async with asyncio.timeout(0 if self._rules.stopping else None) as making:
                 self._making = making
                 await self._prepare()
         except TimeoutError:
