@@ -43,10 +43,12 @@ async def raw_writer(url: str, sessions: str, turns: str) -> None:
 
     told = rows((f"{time.monotonic_ns()}-{n}" for n in range(int(sessions))), int(turns))
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")  # who makes it beside another is refused
         connection.execute(
             "CREATE TABLE IF NOT EXISTS raw_events (session text, seq bigint, type text,"
             " time double precision, data text, PRIMARY KEY (session, seq))"
         )
+        connection.execute("SELECT pg_advisory_unlock(1)")
         tell("ready")
         async for _ in said():
             began = time.perf_counter()
