@@ -21,39 +21,42 @@ from midflight.testing import FakeModel, Text
 Opened = asyncio.Task[e.Event | None]
 
 
-async def nothing() -> None:
-    """Wait for nothing."""
-
-
-async def requested(host: Host, id: str, first: Callable[[], Any]) -> e.Event | None:
-    """Return what a session asks whoever reads it; ``first`` is awaited when its past is read."""
+async def requested(host: Host, id: str, go: asyncio.Event) -> e.Event | None:
+    """Return what a session asks whoever reads it, and goes on behind its past after ``go``."""
     async for events in service_of(host).follow(id, 0, 60, attends=True):
         if events:
-            await first()
+            await go.wait()
         for event in events:
             if isinstance(event, e.PermissionRequested):
                 return event
     return None
 
 
+async def attended(session: Session, reader: Opened) -> None:
+    """Have a session ask, and see that it does so as one whose person is there."""
+    await session.send("write")
+    request = await reader
+    assert isinstance(request, e.PermissionRequested)
+    assert request.deadline is None
+    await session.answer(request)
+    await until(session, e.TurnEnded)
+
+
 async def test_reader_who_comes_while_a_session_begins_hears_it(
     open_host: Hosts, fake_model: Callable[..., Any], tmp_path: Path
 ) -> None:
     readers: list[Opened] = []
+    go = asyncio.Event()
+    go.set()
 
     def read(session: Session) -> None:
-        readers.append(asyncio.create_task(requested(host, session.id, nothing)))
+        readers.append(asyncio.create_task(requested(host, session.id, go)))
 
     host = await open_host(on_session=read)
     model: FakeModel = await fake_model(WRITE, Text("done"))
     options = Options.build(agent="fake", cwd=tmp_path, env=model.env(tmp_path))
     session = await host.begin(None, options)
-    await session.send("write")
-    request = await readers[0]
-    assert isinstance(request, e.PermissionRequested)
-    assert request.deadline is None
-    await session.answer(request)
-    await until(session, e.TurnEnded)
+    await attended(session, readers[0])
 
 
 async def test_reader_of_the_past_answers_a_session_that_is_resumed_meanwhile(
@@ -64,7 +67,7 @@ async def test_reader_of_the_past_answers_a_session_that_is_resumed_meanwhile(
 
     def read(session: Session) -> None:
         if parked:
-            readers.append(asyncio.create_task(requested(host, session.id, resumed.wait)))
+            readers.append(asyncio.create_task(requested(host, session.id, resumed)))
 
     host = await open_host(on_session=read)
     model: FakeModel = await fake_model(Text("hello"), WRITE, Text("done"))
@@ -77,9 +80,4 @@ async def test_reader_of_the_past_answers_a_session_that_is_resumed_meanwhile(
     parked = True
     session = await host.session(session.id)
     resumed.set()
-    await session.send("write")
-    request = await readers[0]
-    assert isinstance(request, e.PermissionRequested)
-    assert request.deadline is None
-    await session.answer(request)
-    await until(session, e.TurnEnded)
+    await attended(session, readers[0])
