@@ -38,7 +38,7 @@ async def run_setup(
     whole = {**for_others(os.environ), **env, "PWD": str(folder)}
     redact = Redactor(whole)
     problem = ""
-    status: ToolStatus = "cancelled"
+    status: ToolStatus = "failed"
     try:
         argv = ["/bin/sh", "-c", f"exec </dev/null 2>&1\n{command}"]
         async with asyncio.timeout(SETUP_S):
@@ -50,11 +50,15 @@ async def run_setup(
             await process.exited()
         if process.exit_code:
             problem = process.last_words()
-        status = "completed" if process.exit_code == 0 else "failed"
+        else:
+            status = "completed"
+    except asyncio.CancelledError:
+        status = "cancelled"
+        raise
     except TimeoutError:
-        problem, status = f"it took more than {SETUP_S:.0f} s", "failed"
+        problem = f"it took more than {SETUP_S:.0f} s"
     except MidflightError as error:
-        problem, status = error.message, "failed"
+        problem = error.message
     finally:
         await process.kill()
         report(e.ToolEnded(call=call, name=NAME, status=status, output=output or problem))
